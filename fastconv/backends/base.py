@@ -1,0 +1,211 @@
+"""The contract between the engine and a device: the same functions with the same effects on every backend.
+
+Shapes are logical, [N, C, H, W] for activations and [OC, C/G, KH, KW] for filters; in memory 4-D arrays lie
+channels-last ([N, H, W, C] and [OC, KH, KW, C/G] contiguous, seen through permuted strides). Every function accepts
+any strides, and every 4-D array it returns lies channels-last.
+
+A backend allocates the result unless `out` is given, always overwrites, and never changes an input (`*_step` change
+parameters and state in place: that is their job). Only `to_numpy` and `synchronize` may wait for the device. Results
+do not depend on the number of threads, bit for bit. Arrays are float32 or float64, all of one type in a call; labels
+are int64 and argmax is `g.argmax_dtype`, a position kh * KW + kw inside the window.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..geometry import Conv2dGeometry, Pool2dGeometry
+
+Array = Any  # numpy.ndarray on the CPU, cupy.ndarray on the GPU
+
+ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One algorithm for a problem. `declined` holds the reason it cannot serve, or None where it can."""
+
+    name: str
+    reason: str
+    declined: str | None = None
+
+
+class Backend(ABC):
+    """One device. Signatures and meaning only; the arithmetic lives in the subclasses and their kernels."""
+
+    name: str
+
+    # Device ---------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def asarray(self, a: Any, dtype: Any = None) -> Array:
+        """`a` on this device; 4-D arrays are laid out channels-last. Shares memory where nothing has to change."""
+
+    @abstractmethod
+    def to_numpy(self, a: Array) -> Any:
+        """`a` as a NumPy array, after everything that computes it has finished."""
+
+    @abstractmethod
+    def empty(self, shape: Sequence[int], dtype: Any = "float32") -> Array:
+        """Uninitialised; 4-D arrays are laid out channels-last."""
+
+    @abstractmethod
+    def zeros(self, shape: Sequence[int], dtype: Any = "float32") -> Array:
+        """All zero; 4-D arrays are laid out channels-last."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until everything launched so far has finished."""
+
+    # Convolution (cross-correlation: the filter is not flipped) -------------------------------------------------------
+
+    @abstractmethod
+    def conv2d_forward(
+        self, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, *,
+        activation: str | None = None, algorithm: str | None = None, out: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """y[n,k,oh,ow] = act(b[k] + sum_{c,kh,kw} x[n, c, oh*SH - PH + kh*DH, ow*SW - PW + kw*DW] * w[k,c,kh,kw])"""
+
+    @abstractmethod
+    def conv2d_backward_data(
+        self, dy: Array, w: Array, g: Conv2dGeometry, *, algorithm: str | None = None, out: Array | None = None
+    ) -> Array:
+        """dx (N, C, H, W) from dy (N, OC, OH, OW)."""
+
+    @abstractmethod
+    def conv2d_backward_weight(
+        self, dy: Array, x: Array, g: Conv2dGeometry, *,
+        algorithm: str | None = None, out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """dw (OC, C/G, KH, KW) and db (OC,) from dy and x."""
+
+    @abstractmethod
+    def im2col(self, x: Array, g: Conv2dGeometry | Pool2dGeometry, *, out: Array | None = None) -> Array:
+        """The windows of x as rows, (N*OH*OW, C*KH*KW), columns ordered c, kh, kw: the lectures' im2col."""
+
+    @abstractmethod
+    def col2im(self, cols: Array, g: Conv2dGeometry | Pool2dGeometry, *, out: Array | None = None) -> Array:
+        """The adjoint of im2col: each column added to the pixel it came from; (N, C, H, W)."""
+
+    @abstractmethod
+    def explain(self, g: Conv2dGeometry, direction: str = "forward") -> list[Candidate]:
+        """The algorithms for `g` in the order they are asked, with reasons; `direction` is 'forward',
+        'backward_data' or 'backward_weight'. The first that does not decline runs."""
+
+    # Pooling --------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def max_pool2d_forward(
+        self, x: Array, g: Pool2dGeometry, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """y and argmax (N, C, OH, OW). Padding never wins; the first of equal values wins; a NaN wins over all."""
+
+    @abstractmethod
+    def max_pool2d_backward(self, dy: Array, argmax: Array, g: Pool2dGeometry, *, out: Array | None = None) -> Array:
+        """dx: each dy added where its maximum stood, windows in the order of oh, ow."""
+
+    @abstractmethod
+    def avg_pool2d_forward(self, x: Array, g: Pool2dGeometry, *, out: Array | None = None) -> Array:
+        """The sum of each window over its number of taps (see Pool2dGeometry.count_include_pad)."""
+
+    @abstractmethod
+    def avg_pool2d_backward(self, dy: Array, g: Pool2dGeometry, *, out: Array | None = None) -> Array:
+        """dx: each dy spread over its window."""
+
+    # Matrix product ---------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def matmul(
+        self, a: Array, b: Array, *, trans_a: bool = False, trans_b: bool = False, out: Array | None = None
+    ) -> Array:
+        """a (M, K) times b (K, N), each transposed first where asked."""
+
+    @abstractmethod
+    def linear_forward(
+        self, x: Array, w: Array, b: Array | None, *, activation: str | None = None, out: Array | None = None
+    ) -> Array:
+        """y = act(x w^T + b) with x (N, IN), w (OUT, IN), b (OUT,)."""
+
+    @abstractmethod
+    def linear_backward(
+        self, dy: Array, x: Array, w: Array, *, needs_dx: bool = True
+    ) -> tuple[Array | None, Array, Array]:
+        """dx (N, IN) or None, dw (OUT, IN), db (OUT,) from dy (N, OUT)."""
+
+    # Pointwise --------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def activation_forward(self, kind: str, x: Array, *, slope: float = 0.01, out: Array | None = None) -> Array:
+        """One of ACTIVATIONS; `slope` is leaky_relu's for x < 0. NaN stays NaN."""
+
+    @abstractmethod
+    def activation_backward(
+        self, kind: str, dy: Array, y: Array, *, slope: float = 0.01, out: Array | None = None
+    ) -> Array:
+        """dx from dy and the activation's own output y."""
+
+    @abstractmethod
+    def dropout(self, x: Array, p: float, seed: int, *, out: Array | None = None) -> Array:
+        """x / (1 - p) where the counter-based generator of kernels/cpu/pointwise.py keeps it, else 0.
+
+        The draw for an element depends on the seed and its place in memory only; the same call on dy is the backward.
+        """
+
+    # Loss -------------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def softmax_cross_entropy_forward(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+        """loss (0-d): mean over the batch of -log softmax(logits)[label]; prob (N, classes). Labels 0 .. classes-1."""
+
+    @abstractmethod
+    def softmax_cross_entropy_backward(self, prob: Array, labels: Array) -> Array:
+        """d loss / d logits = (prob - one_hot(labels)) / N."""
+
+    # Update: parameters and state change in place, all parameters of a group in one call -------------------------------
+
+    @abstractmethod
+    def sgd_step(
+        self, params: Sequence[Array], grads: Sequence[Array], velocities: Sequence[Array], *,
+        lr: float, momentum: float, nesterov: bool, weight_decay: float,
+    ) -> None:  # fmt: skip
+        """g += weight_decay p; v = momentum v + g; p -= lr (g + momentum v if nesterov else v).
+
+        `velocities` is empty where momentum is 0: then p -= lr g.
+        """
+
+    @abstractmethod
+    def adagrad_step(
+        self, params: Sequence[Array], grads: Sequence[Array], sums: Sequence[Array], *,
+        lr: float, eps: float, weight_decay: float,
+    ) -> None:  # fmt: skip
+        """g += weight_decay p; s += g^2; p -= lr g / (sqrt(s) + eps)  (Duchi et al. 2011)."""
+
+    @abstractmethod
+    def rmsprop_step(
+        self, params: Sequence[Array], grads: Sequence[Array], means: Sequence[Array], *,
+        lr: float, alpha: float, eps: float, weight_decay: float,
+    ) -> None:  # fmt: skip
+        """g += weight_decay p; m = alpha m + (1 - alpha) g^2; p -= lr g / (sqrt(m) + eps)  (Hinton, lecture 6e)."""
+
+    @abstractmethod
+    def adadelta_step(
+        self, params: Sequence[Array], grads: Sequence[Array], means: Sequence[Array], deltas: Sequence[Array], *,
+        lr: float, rho: float, eps: float, weight_decay: float,
+    ) -> None:  # fmt: skip
+        """g += weight_decay p; m = rho m + (1 - rho) g^2; d = g sqrt(u + eps) / sqrt(m + eps);
+        u = rho u + (1 - rho) d^2; p -= lr d  (Zeiler, arXiv 1212.5701)."""
+
+    @abstractmethod
+    def adam_step(
+        self, params: Sequence[Array], grads: Sequence[Array], means: Sequence[Array], squares: Sequence[Array], *,
+        lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool, step: int,
+    ) -> None:  # fmt: skip
+        """Adam (Kingma & Ba, arXiv 1412.6980) or, decoupled, AdamW (Loshchilov & Hutter, arXiv 1711.05101).
+
+        `step` counts from 1. Decoupled: p *= 1 - lr weight_decay; else g += weight_decay p. Then
+        m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+        p -= lr / (1 - beta1^step) * m / (sqrt(v / (1 - beta2^step)) + eps)
+        """

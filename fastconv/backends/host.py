@@ -1,0 +1,102 @@
+"""Arrays in the computer's main memory, channels-last under NCHW shapes, and the checks before a kernel sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ArgumentError, DTypeError, ShapeError
+from .base import ACTIVATIONS, Backend
+
+Array = npt.NDArray[Any]
+
+FLOATS = (np.dtype("float32"), np.dtype("float64"))
+
+
+class HostMemory(Backend):
+    """The device functions of the contract for backends that compute on NumPy arrays."""
+
+    def asarray(self, a: Any, dtype: Any = None) -> Array:
+        a = np.asarray(a, dtype)
+        return as_channels_last(a).transpose(0, 3, 1, 2) if a.ndim == 4 else np.ascontiguousarray(a)
+
+    def to_numpy(self, a: Array) -> Array:
+        return a
+
+    def empty(self, shape: Sequence[int], dtype: Any = "float32") -> Array:
+        return empty(shape, dtype)
+
+    def zeros(self, shape: Sequence[int], dtype: Any = "float32") -> Array:
+        a = empty(shape, dtype)
+        a.fill(0)
+        return a
+
+    def synchronize(self) -> None:
+        pass
+
+
+def empty(shape: Sequence[int], dtype: Any = "float32") -> Array:
+    """Uninitialised memory; four axes are laid out channels-last."""
+    if len(shape) != 4:
+        return np.empty(tuple(shape), dtype)
+    n, c, h, w = shape
+    return np.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+
+
+def as_channels_last(a: Array) -> Array:
+    """(N, C, H, W) seen as contiguous (N, H, W, C): without a copy where `a` already lies so."""
+    return np.ascontiguousarray(a.transpose(0, 2, 3, 1))
+
+
+def as_flat(a: Array) -> Array:
+    """The elements of `a` in the order of memory, as one axis; raises ShapeError where that would need a copy."""
+    flat = (a.transpose(0, 2, 3, 1) if a.ndim == 4 else a).reshape(-1)
+    if not np.shares_memory(flat, a) and a.size:
+        raise ShapeError(f"an array of shape {a.shape} and strides {a.strides} does not lie channels-last in memory")
+    return flat
+
+
+def result(op: str, out: Array | None, shape: Sequence[int], dtype: Any) -> Array:
+    """`out` after a check that the kernel can write to it, or fresh memory."""
+    if out is None:
+        return empty(shape, dtype)
+    require(op, "out", out, shape, dtype)
+    as_flat(out)
+    return out
+
+
+def require(op: str, name: str, a: Array, shape: Sequence[int], dtype: Any) -> None:
+    """Raise unless `a` has this shape and type: kernels do not check bounds."""
+    if tuple(a.shape) != tuple(shape):
+        raise ShapeError(f"{op}: {name} must have shape {tuple(shape)}, got {tuple(a.shape)}")
+    if a.dtype != dtype:
+        raise DTypeError(f"{op}: {name} must be {np.dtype(dtype)}, got {a.dtype}; convert it first")
+
+
+def require_float(op: str, **arrays: Array | None) -> np.dtype[Any]:
+    """The one floating type that all arrays share."""
+    given = {name: a.dtype for name, a in arrays.items() if a is not None}
+    kinds = set(given.values())
+    if len(kinds) != 1 or not kinds <= set(FLOATS):
+        listed = ", ".join(f"{name} {dtype}" for name, dtype in given.items())
+        raise DTypeError(f"{op}: all arrays must be float32 or all float64, got {listed}; convert them first")
+    return kinds.pop()
+
+
+def require_activation(op: str, kind: str | None) -> None:
+    """Raise ArgumentError for an activation that no backend has."""
+    if kind is not None and kind not in ACTIVATIONS:
+        raise ArgumentError(f"{op}: activation must be one of {', '.join(ACTIVATIONS)}, got {kind!r}")
+
+
+def require_labels(op: str, labels: Array, n: int, classes: int) -> None:
+    """Raise unless `labels` are n whole numbers from 0 to classes - 1."""
+    if labels.shape != (n,):
+        raise ShapeError(f"{op}: labels must have shape ({n},), one per row of the logits, got {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(f"{op}: labels must be whole numbers, got {labels.dtype}")
+    if n and not (labels.min() >= 0 and labels.max() < classes):
+        raise ArgumentError(f"{op}: labels must be from 0 to {classes - 1}, got {labels.min()} to {labels.max()}")

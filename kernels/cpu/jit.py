@@ -1,0 +1,68 @@
+"""The one place that names Numba's options, and where compiled kernels are kept.
+
+Numba keys its disk cache by the defining file only: an edit in another kernel file would go unnoticed. So all kernels
+are kept in a folder whose name is a hash of every kernel source, of the Numba, llvmlite and Python versions and of the
+CPU's features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import llvmlite
+import llvmlite.binding as llvm
+import numba
+from numba import config, njit
+
+# Neither nnan nor ninf: NaN and infinity keep their meaning.
+FASTMATH = frozenset({"contract", "reassoc", "nsz", "arcp"})
+
+
+@cache
+def cpu_features() -> frozenset[str]:
+    """What this CPU can execute, by LLVM's names ('avx512f', 'avx2', 'neon', ...)."""
+    return frozenset(name for name, present in llvm.get_host_cpu_features().items() if present)
+
+
+@cache
+def cache_folder() -> Path:
+    """Where this version's compiled kernels are kept; FASTCONV_CACHE_DIR overrides the user's cache folder."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    digest.update(repr((numba.__version__, llvmlite.__version__, sys.version, sorted(cpu_features()))).encode())
+    return _writable_base() / f"kernels-{digest.hexdigest()[:16]}"
+
+
+def _writable_base() -> Path:
+    chosen = os.environ.get("FASTCONV_CACHE_DIR")
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    for base in ([Path(chosen)] if chosen else []) + [Path(home) / "fastconv"]:
+        try:
+            base.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=base):
+                return base
+        except OSError:
+            continue
+    return Path(tempfile.gettempdir()) / f"fastconv-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+
+
+def _compiled(**options):
+    def decorate(function):
+        chosen, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
+        try:
+            return njit(cache=True, nogil=True, error_model="numpy", fastmath=set(FASTMATH), **options)(function)
+        finally:
+            config.CACHE_DIR = chosen
+
+    return decorate
+
+
+kernel = _compiled()
+parallel_kernel = _compiled(parallel=True)
