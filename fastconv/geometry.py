@@ -386,7 +386,7 @@ def _window_options(
     if min(SH, SW, DH, DW) < 1:
         raise ArgumentError(f"{op}: stride and dilation must be at least 1, got {(SH, SW)} and {(DH, DW)}  ({seen})")
     PH, PB, PW, PR = _sides(op, padding, x[2:], ((KH - 1) * DH + 1, (KW - 1) * DW + 1), (SH, SW), seen)
-    return dict(KH=KH, KW=KW, SH=SH, SW=SW, PH=PH, PB=PB, PW=PW, PR=PR, DH=DH, DW=DW)
+    return {"KH": KH, "KW": KW, "SH": SH, "SW": SW, "PH": PH, "PB": PB, "PW": PW, "PR": PR, "DH": DH, "DW": DW}
 
 
 def _sides(op: str, padding: Any, sizes: Any, extents: Any, strides: Any, seen: str) -> tuple[int, int, int, int]:

@@ -164,7 +164,7 @@ class Backend(ABC):
     def softmax_cross_entropy_backward(self, prob: Array, labels: Array) -> Array:
         """d loss / d logits = (prob - one_hot(labels)) / N."""
 
-    # Update: parameters and state change in place, all parameters of a group in one call -------------------------------
+    # Update: parameters and state change in place, all parameters of a group in one call ------------------------------
 
     @abstractmethod
     def sgd_step(

@@ -1,0 +1,106 @@
+"""Which backends there are, why one is missing, and which one makes new tensors."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from functools import cache
+from types import TracebackType
+
+from ..errors import BackendError
+from .base import Backend
+
+DEFAULT = "cpu"
+
+
+def _missing_gpu() -> str | None:
+    return "this version has no GPU kernels yet; use fc.use('cpu')"
+
+
+def _missing_cpu() -> str | None:
+    return None if importlib.util.find_spec("numba") else "numba is not installed: pip install numba"
+
+
+def _make_cpu() -> Backend:
+    from .cpu import CpuBackend
+
+    return CpuBackend()
+
+
+def _make_reference() -> Backend:
+    from .reference import ReferenceBackend
+
+    return ReferenceBackend()
+
+
+def _make_gpu() -> Backend:
+    raise BackendError(f"the gpu backend cannot be used: {_missing_gpu()}")
+
+
+# name -> (why it cannot be used, or None; how to make it)
+_BACKENDS: dict[str, tuple[Callable[[], str | None], Callable[[], Backend]]] = {
+    "cpu": (_missing_cpu, _make_cpu),
+    "gpu": (_missing_gpu, _make_gpu),
+    "reference": (lambda: None, _make_reference),
+}
+
+_current: ContextVar[str] = ContextVar("fastconv_backend", default=DEFAULT)
+
+
+def available() -> dict[str, str]:
+    """Every backend's name with "ready", or with the reason it cannot be used and what to do."""
+    return {name: missing() or "ready" for name, (missing, _) in _BACKENDS.items()}
+
+
+@cache
+def get(name: str) -> Backend:
+    """The backend called `name`, made at its first use.
+
+    Raises:
+        BackendError: it is unknown or cannot be used here; never falls back to another one.
+    """
+    if name not in _BACKENDS:
+        raise BackendError(f"there is no backend {name!r}; choose one of {', '.join(_BACKENDS)}")
+    missing, make = _BACKENDS[name]
+    reason = missing()
+    if reason:
+        raise BackendError(f"the {name} backend cannot be used: {reason}")
+    return make()
+
+
+def current() -> Backend:
+    """The backend that makes new tensors here."""
+    return get(_current.get())
+
+
+class use:
+    """Choose the backend that makes new tensors, for good or inside a `with` block.
+
+    >>> fc.use("cpu")                  # from here on
+    >>> with fc.use("reference"):      # in here only
+    ...     t = fc.tensor(x)
+
+    Raises:
+        BackendError: the backend is unknown or cannot be used here.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.backend = get(name)
+        self._token: Token[str] = _current.set(name)
+
+    def __enter__(self) -> Backend:
+        return self.backend
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _current.reset(self._token)
+
+    @property
+    def name(self) -> str:
+        """The backend's name."""
+        return self.backend.name
+
+    def __repr__(self) -> str:
+        return f"<fastconv backend {self.backend.name}>"
