@@ -53,10 +53,10 @@ def as_channels_last(a: Array) -> Array:
 
 def as_flat(a: Array) -> Array:
     """The elements of `a` in the order of memory, as one axis; raises ShapeError where that would need a copy."""
-    flat = (a.transpose(0, 2, 3, 1) if a.ndim == 4 else a).reshape(-1)
-    if not np.shares_memory(flat, a) and a.size:
+    lying = a.transpose(0, 2, 3, 1) if a.ndim == 4 else a
+    if not lying.flags.c_contiguous:
         raise ShapeError(f"an array of shape {a.shape} and strides {a.strides} does not lie channels-last in memory")
-    return flat
+    return lying.reshape(-1)
 
 
 def result(op: str, out: Array | None, shape: Sequence[int], dtype: Any) -> Array:

@@ -1,0 +1,191 @@
+"""Convolution on the CPU: checks, choice of algorithm, scratch memory; the loops are in kernels/cpu."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import ArgumentError, UnsupportedError
+from ...geometry import Conv2dGeometry, Pool2dGeometry
+from ...kernels.cpu import conv2d as direct
+from ...kernels.cpu import im2col as columns
+from ..base import Candidate
+from ..host import HostMemory, as_channels_last, require, require_activation, require_float, result
+from ..workspace import scratch
+from .linear import column_sums, gemm
+
+Array = npt.NDArray[Any]
+
+
+class CpuConv2d(HostMemory):
+    """The convolution part of the contract."""
+
+    def conv2d_forward(
+        self, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, *,
+        activation: str | None = None, algorithm: str | None = None, out: Array | None = None,
+    ) -> Array:  # fmt: skip
+        require_activation("conv2d", activation)
+        dtype = require_float("conv2d", x=x, w=w, b=b)
+        require("conv2d", "x", x, g.x_shape, dtype)
+        require("conv2d", "w", w, g.w_shape, dtype)
+        if b is None:
+            b = scratch("conv2d bias", (g.OC,), dtype)
+            b.fill(0)
+        require("conv2d", "b", b, (g.OC,), dtype)
+        y = result("conv2d", out, g.y_shape, dtype)
+        run = _choose(g, "forward", algorithm)
+        run(as_channels_last(y), as_channels_last(x), as_channels_last(w), np.ascontiguousarray(b), g)
+        return y if activation is None else self.activation_forward(activation, y, out=y)
+
+    def conv2d_backward_data(
+        self, dy: Array, w: Array, g: Conv2dGeometry, *, algorithm: str | None = None, out: Array | None = None
+    ) -> Array:
+        dtype = require_float("conv2d", dy=dy, w=w)
+        require("conv2d", "dy", dy, g.y_shape, dtype)
+        require("conv2d", "w", w, g.w_shape, dtype)
+        dx = result("conv2d", out, g.x_shape, dtype)
+        _choose(g, "backward_data", algorithm)(as_channels_last(dx), as_channels_last(dy), as_channels_last(w), g)
+        return dx
+
+    def conv2d_backward_weight(
+        self, dy: Array, x: Array, g: Conv2dGeometry, *,
+        algorithm: str | None = None, out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        dtype = require_float("conv2d", dy=dy, x=x)
+        require("conv2d", "dy", dy, g.y_shape, dtype)
+        require("conv2d", "x", x, g.x_shape, dtype)
+        dw = result("conv2d", None if out is None else out[0], g.w_shape, dtype)
+        db = result("conv2d", None if out is None else out[1], (g.OC,), dtype)
+        run = _choose(g, "backward_weight", algorithm)
+        run(as_channels_last(dw), db, as_channels_last(dy), as_channels_last(x), g)
+        return dw, db
+
+    def im2col(self, x: Array, g: Conv2dGeometry | Pool2dGeometry, *, out: Array | None = None) -> Array:
+        dtype = require_float("im2col", x=x)
+        require("im2col", "x", x, g.x_shape, dtype)
+        cols = result("im2col", out, (g.N * g.OH * g.OW, g.C * g.KH * g.KW), dtype)
+        columns.im2col(cols, as_channels_last(x), _window(g))
+        return cols
+
+    def col2im(self, cols: Array, g: Conv2dGeometry | Pool2dGeometry, *, out: Array | None = None) -> Array:
+        dtype = require_float("col2im", cols=cols)
+        require("col2im", "cols", cols, (g.N * g.OH * g.OW, g.C * g.KH * g.KW), dtype)
+        x = result("col2im", out, g.x_shape, dtype)
+        columns.col2im(as_channels_last(x), np.ascontiguousarray(cols), _window(g))
+        return x
+
+    def explain(self, g: Conv2dGeometry, direction: str = "forward") -> list[Candidate]:
+        if direction not in ALGORITHMS:
+            raise ArgumentError(f"explain: direction must be one of {', '.join(ALGORITHMS)}, got {direction!r}")
+        return [Candidate(a.name, a.reason, a.declines(g) or a.on_request) for a in ALGORITHMS[direction]]
+
+
+def _accepts_all(g: Conv2dGeometry) -> str | None:
+    return None
+
+
+def _declines_groups(g: Conv2dGeometry) -> str | None:
+    return None if g.G == 1 else "groups: each would need a matrix of its own"
+
+
+def _problem(g: Conv2dGeometry) -> tuple[int, ...]:
+    return g.N, g.C, g.H, g.W, g.OC, g.KH, g.KW, g.SH, g.SW, g.PH, g.PW, g.DH, g.DW, g.G, g.OH, g.OW
+
+
+def _window(g: Conv2dGeometry | Pool2dGeometry) -> tuple[int, ...]:
+    return g.N, g.C, g.H, g.W, g.KH, g.KW, g.SH, g.SW, g.PH, g.PW, g.DH, g.DW, g.OH, g.OW
+
+
+def _direct_forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry) -> None:
+    packed = scratch("conv2d filters", (g.KH, g.KW, g.C // g.G, g.OC), w.dtype)
+    packed[...] = w.transpose(1, 2, 3, 0)
+    direct.conv2d_forward(y, x, packed, b, _problem(g))
+
+
+def _direct_backward_data(dx: Array, dy: Array, w: Array, g: Conv2dGeometry) -> None:
+    direct.conv2d_backward_data(dx, dy, w, _problem(g))
+
+
+def _direct_backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry) -> None:
+    direct.conv2d_backward_weight(dw, db, dy, x, _problem(g))
+
+
+def _column_matrix(g: Conv2dGeometry, dtype: Any) -> Array:
+    return scratch("conv2d columns", (g.N * g.OH * g.OW, g.C * g.KH * g.KW), dtype)
+
+
+def _as_rows(w: Array, g: Conv2dGeometry) -> Array:
+    return w.transpose(0, 3, 1, 2).reshape(g.OC, -1)  # [OC, C*KH*KW], the order of im2col's columns
+
+
+def _im2col_forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry) -> None:
+    cols = _column_matrix(g, x.dtype)
+    columns.im2col(cols, x, _window(g))
+    gemm(y.reshape(-1, g.OC), cols, _as_rows(w, g).T, b)
+
+
+def _im2col_backward_data(dx: Array, dy: Array, w: Array, g: Conv2dGeometry) -> None:
+    cols = _column_matrix(g, dy.dtype)
+    gemm(cols, dy.reshape(-1, g.OC), _as_rows(w, g), None)
+    columns.col2im(dx, cols, _window(g))
+
+
+def _im2col_backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry) -> None:
+    cols = _column_matrix(g, x.dtype)
+    columns.im2col(cols, x, _window(g))
+    rows = dy.reshape(-1, g.OC)
+    product = scratch("conv2d dw rows", (g.OC, g.C * g.KH * g.KW), x.dtype)
+    gemm(product, rows.T, cols, None)
+    dw[...] = product.reshape(g.OC, g.C, g.KH, g.KW).transpose(0, 2, 3, 1)
+    column_sums(db, rows)
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One way to compute a pass: `declines` gives the reason why it cannot serve a problem, or None.
+
+    on_request: why it is never chosen by itself; None for the ordinary ones.
+    """
+
+    name: str
+    reason: str
+    declines: Callable[[Conv2dGeometry], str | None]
+    run: Callable[..., None]
+    on_request: str | None = None
+
+
+def _im2col(run: Callable[..., None]) -> Algorithm:
+    return Algorithm(
+        "im2col", "the windows as a matrix, then one matrix product: the lectures' way", _declines_groups, run,
+        on_request="runs on request only: its matrix takes KH*KW times the memory of the input",
+    )  # fmt: skip
+
+
+def _direct(run: Callable[..., None]) -> Algorithm:
+    return Algorithm("direct", "plain loops, every geometry, no buffer", _accepts_all, run)
+
+
+ALGORITHMS = {
+    "forward": (_im2col(_im2col_forward), _direct(_direct_forward)),
+    "backward_data": (_im2col(_im2col_backward_data), _direct(_direct_backward_data)),
+    "backward_weight": (_im2col(_im2col_backward_weight), _direct(_direct_backward_weight)),
+}
+
+
+def _choose(g: Conv2dGeometry, direction: str, algorithm: str | None) -> Callable[..., None]:
+    """The function that runs: the first that neither declines nor waits for a request, or the one asked for."""
+    candidates = ALGORITHMS[direction]
+    for a in candidates:
+        if algorithm is None and a.on_request is None and a.declines(g) is None:
+            return a.run
+        if a.name == algorithm:
+            reason = a.declines(g)
+            if reason is not None:
+                raise UnsupportedError(f"conv2d: {algorithm!r} declines this {direction} problem: {reason}  ({g})")
+            return a.run
+    names = ", ".join(a.name for a in candidates)
+    raise ArgumentError(f"conv2d: algorithm must be one of {names}, got {algorithm!r}")

@@ -1,0 +1,84 @@
+"""Matrix product and linear layer on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import ShapeError
+from ...kernels.cpu import gemm as kernels
+from ..host import HostMemory, require, require_activation, require_float, result
+from ..workspace import scratch
+
+Array = npt.NDArray[Any]
+
+
+class CpuLinear(HostMemory):
+    """The GEMM part of the contract."""
+
+    def matmul(
+        self, a: Array, b: Array, *, trans_a: bool = False, trans_b: bool = False, out: Array | None = None
+    ) -> Array:
+        dtype = require_float("matmul", a=a, b=b)
+        for name, m in (("a", a), ("b", b)):
+            if m.ndim != 2:
+                raise ShapeError(f"matmul: {name} must have 2 axes, got shape {m.shape}")
+        left, right = a.T if trans_a else a, b.T if trans_b else b
+        if left.shape[1] != right.shape[0]:
+            raise ShapeError(
+                f"matmul: the inner sizes differ: {left.shape} times {right.shape}  "
+                f"(a {a.shape}, trans_a={trans_a}; b {b.shape}, trans_b={trans_b})"
+            )
+        c = result("matmul", out, (left.shape[0], right.shape[1]), dtype)
+        gemm(c, left, right, None)
+        return c
+
+    def linear_forward(
+        self, x: Array, w: Array, b: Array | None, *, activation: str | None = None, out: Array | None = None
+    ) -> Array:
+        require_activation("linear", activation)
+        dtype = require_float("linear", x=x, w=w, b=b)
+        _require_fit(x, w)
+        if b is not None:
+            require("linear", "b", b, (w.shape[0],), dtype)
+        y = result("linear", out, (x.shape[0], w.shape[0]), dtype)
+        gemm(y, x, w.T, b)
+        return y if activation is None else self.activation_forward(activation, y, out=y)
+
+    def linear_backward(
+        self, dy: Array, x: Array, w: Array, *, needs_dx: bool = True
+    ) -> tuple[Array | None, Array, Array]:
+        dtype = require_float("linear", dy=dy, x=x, w=w)
+        _require_fit(x, w)
+        require("linear", "dy", dy, (x.shape[0], w.shape[0]), dtype)
+        dx = None
+        if needs_dx:
+            dx = np.empty(x.shape, dtype)
+            gemm(dx, dy, w, None)
+        dw = np.empty(w.shape, dtype)
+        gemm(dw, dy.T, x, None)
+        db = np.empty(w.shape[0], dtype)
+        column_sums(db, dy)
+        return dx, dw, db
+
+
+def gemm(c: Array, a: Array, b: Array, bias: Array | None) -> None:
+    """c [M, N] = bias [N] + a [M, K] b [K, N]; any strides in a, b and bias, c contiguous."""
+    if bias is None:
+        bias = scratch("gemm bias", (b.shape[1],), c.dtype)
+        bias.fill(0)
+    kernels.gemm(c, np.ascontiguousarray(a), np.ascontiguousarray(b), np.ascontiguousarray(bias))
+
+
+def column_sums(total: Array, a: Array) -> None:
+    """total [N] = the sum of the rows of a [M, N]."""
+    kernels.column_sums(total, np.ascontiguousarray(a))
+
+
+def _require_fit(x: Array, w: Array) -> None:
+    if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[1]:
+        raise ShapeError(f"linear: x must be (N, IN) and w (OUT, IN) with one IN, got x {x.shape} and w {w.shape}")
+    if x.shape[0] == 0:
+        raise ShapeError(f"linear: an empty batch cannot be computed: skip it  (x {x.shape}; w {w.shape})")
