@@ -245,13 +245,13 @@ def activation(kind, x, slope=0.01):
 
 
 def activation_backward(kind, dy, x, slope=0.01):
-    """dx from dy and the activation's input; at 0 relu passes nothing and leaky_relu passes slope * dy."""
+    """dx from dy and the activation's input; at 0 relu passes nothing and leaky_relu passes all."""
     dy, x = np.asarray(dy, np.float64), np.asarray(x, np.float64)
     match kind:
         case "relu":
-            return np.where(x > 0, dy, 0.0)
+            return np.where(x <= 0, 0.0, dy)
         case "leaky_relu":
-            return np.where(x > 0, dy, slope * dy)
+            return np.where(x < 0, slope * dy, dy)
         case "sigmoid":
             return dy * _sigmoid(x) * (1 - _sigmoid(x))
         case "tanh":

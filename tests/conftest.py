@@ -1,0 +1,32 @@
+"""The backends and the random numbers that every test draws on."""
+
+import os
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from fastconv.backends import select
+
+settings.register_profile("quick", max_examples=60, deadline=None, print_blob=True)
+settings.register_profile("thorough", max_examples=3000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def _ready_backends():
+    marks = {"gpu": [pytest.mark.gpu]}
+    ready = [name for name, state in select.available().items() if state == "ready"]
+    return [pytest.param(name, marks=marks.get(name, [])) for name in ready]
+
+
+@pytest.fixture(scope="session", params=_ready_backends())
+def backend(request):
+    """Every backend that can run here, one after the other."""
+    return select.get(request.param)
+
+
+@pytest.fixture
+def rng(request):
+    """Random numbers that depend on the test's name only."""
+    return np.random.default_rng(zlib.crc32(request.node.name.encode()))
