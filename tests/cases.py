@@ -1,9 +1,9 @@
 """Problems to try every backend on: chosen edge cases, and hypothesis strategies for random ones."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 from hypothesis import strategies as st
 from reference import NO_PADDING, same_padding
 
@@ -221,4 +221,5 @@ def conv_values(case, rng, draw=whole_numbers, dtype="float32"):
 
 def distinct(rng, shape, dtype="float32"):
     """Every value once, in random order: the place of each maximum is beyond doubt."""
-    return rng.permutation(np.prod(shape)).reshape(shape).astype(dtype) - np.prod(shape) // 2
+    size = math.prod(shape)
+    return (rng.permutation(size).reshape(shape) - size // 2).astype(dtype)

@@ -14,9 +14,12 @@ import numpy as np
 from ..errors import ArgumentError
 from ..geometry import Conv2dGeometry, Pool2dGeometry
 from .base import Candidate
-from .host import Array, HostMemory, empty, require, require_activation, require_float, require_labels
+from .host import Array, HostMemory, empty, require, require_activation, require_float, require_labels, result
 
 Geometry = Conv2dGeometry | Pool2dGeometry
+
+# NaN and infinity are values like others: NumPy would warn of inf - inf and of 0 * inf.
+_silent = np.errstate(invalid="ignore", over="ignore")
 
 
 class ReferenceBackend(HostMemory):
@@ -26,6 +29,7 @@ class ReferenceBackend(HostMemory):
 
     # Convolution ------------------------------------------------------------------------------------------------------
 
+    @_silent
     def conv2d_forward(
         self, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, *,
         activation: str | None = None, algorithm: str | None = None, out: Array | None = None,
@@ -47,6 +51,7 @@ class ReferenceBackend(HostMemory):
             y = y + b.reshape(1, -1, 1, 1)
         return _store(y if activation is None else self.activation_forward(activation, y), out, g.y_shape, dtype)
 
+    @_silent
     def conv2d_backward_data(
         self, dy: Array, w: Array, g: Conv2dGeometry, *, algorithm: str | None = None, out: Array | None = None
     ) -> Array:
@@ -63,6 +68,7 @@ class ReferenceBackend(HostMemory):
             )
         return _store(_unpadded(dxp, g), out, g.x_shape, dtype)
 
+    @_silent
     def conv2d_backward_weight(
         self, dy: Array, x: Array, g: Conv2dGeometry, *,
         algorithm: str | None = None, out: tuple[Array, Array] | None = None,
@@ -90,6 +96,7 @@ class ReferenceBackend(HostMemory):
         shape = (g.N * g.OH * g.OW, g.C * g.KH * g.KW)
         return _store(cols.transpose(0, 4, 5, 1, 2, 3).reshape(shape), out, shape, dtype)
 
+    @_silent
     def col2im(self, cols: Array, g: Geometry, *, out: Array | None = None) -> Array:
         dtype = require_float("col2im", cols=cols)
         require("col2im", "cols", cols, (g.N * g.OH * g.OW, g.C * g.KH * g.KW), dtype)
@@ -123,6 +130,7 @@ class ReferenceBackend(HostMemory):
         y_out, argmax_out = out if out is not None else (None, None)
         return _store(y, y_out, g.y_shape, dtype), _store(argmax, argmax_out, g.y_shape, g.argmax_dtype)
 
+    @_silent
     def max_pool2d_backward(self, dy: Array, argmax: Array, g: Pool2dGeometry, *, out: Array | None = None) -> Array:
         dtype = require_float("max_pool2d_backward", dy=dy)
         require("max_pool2d_backward", "dy", dy, g.y_shape, dtype)
@@ -132,6 +140,7 @@ class ReferenceBackend(HostMemory):
             dxp[:, :, rows, cols] += np.where(argmax == kh * g.KW + kw, dy, 0)
         return _store(_unpadded(dxp, g), out, g.x_shape, dtype)
 
+    @_silent
     def avg_pool2d_forward(self, x: Array, g: Pool2dGeometry, *, out: Array | None = None) -> Array:
         dtype = require_float("avg_pool2d", x=x)
         require("avg_pool2d", "x", x, g.x_shape, dtype)
@@ -141,6 +150,7 @@ class ReferenceBackend(HostMemory):
             y += xp[:, :, rows, cols]
         return _store(y / _divisors(g, dtype), out, g.y_shape, dtype)
 
+    @_silent
     def avg_pool2d_backward(self, dy: Array, g: Pool2dGeometry, *, out: Array | None = None) -> Array:
         dtype = require_float("avg_pool2d_backward", dy=dy)
         require("avg_pool2d_backward", "dy", dy, g.y_shape, dtype)
@@ -152,6 +162,7 @@ class ReferenceBackend(HostMemory):
 
     # Matrix product ---------------------------------------------------------------------------------------------------
 
+    @_silent
     def matmul(
         self, a: Array, b: Array, *, trans_a: bool = False, trans_b: bool = False, out: Array | None = None
     ) -> Array:
@@ -160,6 +171,7 @@ class ReferenceBackend(HostMemory):
         require("matmul", "b", b, (a.shape[1], *b.shape[1:]), dtype)
         return _store(a @ b, out, (a.shape[0], b.shape[1]), dtype)
 
+    @_silent
     def linear_forward(
         self, x: Array, w: Array, b: Array | None, *, activation: str | None = None, out: Array | None = None
     ) -> Array:
@@ -172,6 +184,7 @@ class ReferenceBackend(HostMemory):
             y = y + b
         return _store(y if activation is None else self.activation_forward(activation, y), out, y.shape, dtype)
 
+    @_silent
     def linear_backward(
         self, dy: Array, x: Array, w: Array, *, needs_dx: bool = True
     ) -> tuple[Array | None, Array, Array]:
@@ -182,20 +195,21 @@ class ReferenceBackend(HostMemory):
 
     # Pointwise --------------------------------------------------------------------------------------------------------
 
+    @_silent
     def activation_forward(self, kind: str, x: Array, *, slope: float = 0.01, out: Array | None = None) -> Array:
         dtype = require_float(kind, x=x)
         require_activation("activation", kind)
-        with np.errstate(over="ignore"):
-            if kind == "relu":
-                y = np.where(x <= 0, 0, x)
-            elif kind == "leaky_relu":
-                y = np.where(x < 0, dtype.type(slope) * x, x)
-            elif kind == "sigmoid":
-                y = 1 / (1 + np.exp(-x))
-            else:
-                y = np.tanh(x)
+        if kind == "relu":
+            y = np.where(x <= 0, 0, x)
+        elif kind == "leaky_relu":
+            y = np.where(x < 0, dtype.type(slope) * x, x)
+        elif kind == "sigmoid":
+            y = 1 / (1 + np.exp(-x))
+        else:
+            y = np.tanh(x)
         return _store(y, out, x.shape, dtype)
 
+    @_silent
     def activation_backward(
         self, kind: str, dy: Array, y: Array, *, slope: float = 0.01, out: Array | None = None
     ) -> Array:
@@ -347,8 +361,7 @@ def _uniform(seed: int, n: int) -> Array:
 
 
 def _store(value: Array, out: Array | None, shape: Sequence[int], dtype: Any) -> Array:
-    out = empty(shape, dtype) if out is None else out
-    require("out", "out", out, shape, dtype)
+    out = result("the reference backend", out, shape, dtype)
     out[...] = value
     return out
 
