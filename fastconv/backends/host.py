@@ -21,7 +21,9 @@ class HostMemory(Backend):
 
     def asarray(self, a: Any, dtype: Any = None) -> Array:
         a = np.asarray(a, dtype)
-        return as_channels_last(a).transpose(0, 3, 1, 2) if a.ndim == 4 else np.ascontiguousarray(a)
+        if a.ndim == 4:
+            return as_channels_last(a).transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(a).reshape(a.shape)  # NumPy makes (1,) of ()
 
     def to_numpy(self, a: Array) -> Array:
         return a

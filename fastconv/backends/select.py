@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from functools import cache
 from types import TracebackType
+from typing import Any
 
 from ..errors import BackendError
 from .base import Backend
@@ -75,9 +76,10 @@ def current() -> Backend:
 
 
 class use:
-    """Choose the backend that makes new tensors, for good or inside a `with` block.
+    """Choose the backend that makes new tensors, for good or inside a `with` block; has all the backend's functions.
 
-    >>> fc.use("cpu")                  # from here on
+    >>> be = fc.use("cpu")             # from here on
+    >>> be.explain(g)                  # the backend's own functions
     >>> with fc.use("reference"):      # in here only
     ...     t = fc.tensor(x)
 
@@ -97,10 +99,8 @@ class use:
     ) -> None:
         _current.reset(self._token)
 
-    @property
-    def name(self) -> str:
-        """The backend's name."""
-        return self.backend.name
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
 
     def __repr__(self) -> str:
         return f"<fastconv backend {self.backend.name}>"

@@ -1,0 +1,1 @@
+"""Reverse-mode differentiation: tensors that remember how they were made."""

@@ -1,0 +1,218 @@
+"""Python's operators on tensors, each with its derivative; shapes broadcast as in NumPy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..backends.base import Array, Backend
+from ..errors import ShapeError
+from .function import Function
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+Axes = int | tuple[int, ...] | None
+
+
+class Operators:
+    """The arithmetic of Tensor. A plain number or array on the other side is taken as a constant."""
+
+    def __add__(self, other: Any) -> Tensor:
+        return Add.apply(self, self._operand(other))
+
+    def __sub__(self, other: Any) -> Tensor:
+        return Subtract.apply(self, self._operand(other))
+
+    def __mul__(self, other: Any) -> Tensor:
+        return Multiply.apply(self, self._operand(other))
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return Divide.apply(self, self._operand(other))
+
+    def __radd__(self, other: Any) -> Tensor:
+        return Add.apply(self._operand(other), self)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return Subtract.apply(self._operand(other), self)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return Multiply.apply(self._operand(other), self)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return Divide.apply(self._operand(other), self)
+
+    def __neg__(self) -> Tensor:
+        return self * -1.0
+
+    def __pow__(self, exponent: float) -> Tensor:
+        return Power.apply(self, exponent=exponent)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return MatMul.apply(self, self._operand(other))
+
+    def sum(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
+        """The sum over `axis`, or over all elements."""
+        return Sum.apply(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
+        """The mean over `axis`, or over all elements."""
+        total = self.sum(axis, keepdims)
+        return total * (total.size / self.size)  # type: ignore[attr-defined]
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements, in the order of the logical indices, under another shape; one size may be -1."""
+        return Reshape.apply(self, shape=shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+
+    def transpose(self, *axes: int) -> Tensor:
+        """Axes in another order; all reversed where none are given."""
+        return Transpose.apply(self, axes=axes or tuple(reversed(range(self.ndim))))  # type: ignore[attr-defined]
+
+    def _operand(self, other: Any) -> Tensor:
+        return other if isinstance(other, Operators) else self.constant(other)  # type: ignore[attr-defined,return-value]
+
+
+class Add(Function):
+    """a + b"""
+
+    name = "add"
+
+    def forward(self, be: Backend, a: Array, b: Array) -> Array:
+        self.save(a.shape, b.shape)
+        return a + b
+
+    def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
+        a_shape, b_shape = self.saved
+        return unbroadcast(dy, a_shape), unbroadcast(dy, b_shape)
+
+
+class Subtract(Function):
+    """a - b"""
+
+    name = "subtract"
+
+    def forward(self, be: Backend, a: Array, b: Array) -> Array:
+        self.save(a.shape, b.shape)
+        return a - b
+
+    def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
+        a_shape, b_shape = self.saved
+        return unbroadcast(dy, a_shape), unbroadcast(-dy, b_shape)
+
+
+class Multiply(Function):
+    """a * b"""
+
+    name = "multiply"
+
+    def forward(self, be: Backend, a: Array, b: Array) -> Array:
+        self.save(a, b)
+        return a * b
+
+    def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
+        a, b = self.saved
+        da = unbroadcast(dy * b, a.shape) if self.needs_grad[0] else None
+        return da, (unbroadcast(dy * a, b.shape) if self.needs_grad[1] else None)
+
+
+class Divide(Function):
+    """a / b"""
+
+    name = "divide"
+
+    def forward(self, be: Backend, a: Array, b: Array) -> Array:
+        self.save(a, b)
+        return a / b
+
+    def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
+        a, b = self.saved
+        da = unbroadcast(dy / b, a.shape) if self.needs_grad[0] else None
+        return da, (unbroadcast(-dy * a / (b * b), b.shape) if self.needs_grad[1] else None)
+
+
+class Power(Function):
+    """a ** exponent, the exponent a number."""
+
+    name = "power"
+
+    def forward(self, be: Backend, a: Array, *, exponent: float) -> Array:
+        self.save(a, exponent)
+        return a**exponent
+
+    def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
+        a, exponent = self.saved
+        return (dy * exponent * a ** (exponent - 1),)
+
+
+class MatMul(Function):
+    """a (M, K) @ b (K, N)"""
+
+    name = "matmul"
+
+    def forward(self, be: Backend, a: Array, b: Array) -> Array:
+        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+            raise ShapeError(f"matmul: a (M, K) and b (K, N) were expected, got {tuple(a.shape)} and {tuple(b.shape)}")
+        self.save(a, b)
+        return be.matmul(a, b)
+
+    def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
+        a, b = self.saved
+        da = be.matmul(dy, b, trans_b=True) if self.needs_grad[0] else None
+        return da, (be.matmul(a, dy, trans_a=True) if self.needs_grad[1] else None)
+
+
+class Sum(Function):
+    """The sum over some axes."""
+
+    name = "sum"
+
+    def forward(self, be: Backend, a: Array, *, axis: Axes, keepdims: bool) -> Array:
+        y = a.sum(axis=axis, keepdims=True)
+        self.save(a.shape, y.shape)
+        return y if keepdims else be.asarray(a.sum(axis=axis), a.dtype)
+
+    def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
+        shape, kept_shape = self.saved
+        return (be.zeros(shape, dy.dtype) + dy.reshape(kept_shape),)
+
+
+class Reshape(Function):
+    """The same elements under another shape."""
+
+    name = "reshape"
+
+    def forward(self, be: Backend, a: Array, *, shape: tuple[int, ...]) -> Array:
+        self.save(a.shape)
+        try:
+            return be.asarray(a.reshape(shape))
+        except ValueError:
+            raise ShapeError(
+                f"reshape: {a.size} elements of shape {tuple(a.shape)} do not fit {tuple(shape)}"
+            ) from None
+
+    def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
+        return (be.asarray(dy.reshape(self.saved[0])),)
+
+
+class Transpose(Function):
+    """Axes in another order."""
+
+    name = "transpose"
+
+    def forward(self, be: Backend, a: Array, *, axes: tuple[int, ...]) -> Array:
+        if sorted(axes) != list(range(a.ndim)):
+            raise ShapeError(f"transpose: axes {axes} do not order the {a.ndim} axes of shape {tuple(a.shape)}")
+        self.save(axes)
+        return be.asarray(a.transpose(axes))
+
+    def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
+        (axes,) = self.saved
+        return (be.asarray(dy.transpose([axes.index(i) for i in range(len(axes))])),)
+
+
+def unbroadcast(dy: Array, shape: tuple[int, ...]) -> Array:
+    """dy summed over the axes along which an operand of `shape` was repeated."""
+    if tuple(dy.shape) == tuple(shape):
+        return dy
+    added = dy.ndim - len(shape)
+    axes = tuple(range(added)) + tuple(added + i for i, n in enumerate(shape) if n == 1 and dy.shape[added + i] != 1)
+    return dy.sum(axis=axes, keepdims=True).reshape(shape)

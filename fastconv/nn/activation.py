@@ -1,0 +1,51 @@
+"""Activations as layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd.tensor import Tensor
+from ..ops import loss, pointwise
+from .module import Module
+
+
+class ReLU(Module):
+    """0 for x < 0, x for x >= 0."""
+
+    def forward(self, x: Any) -> Tensor:
+        return pointwise.relu(x)
+
+
+class LeakyReLU(Module):
+    """negative_slope * x for x < 0, x for x >= 0."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__()
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Any) -> Tensor:
+        return pointwise.leaky_relu(x, self.negative_slope)
+
+    def options(self) -> str:
+        return f"negative_slope={self.negative_slope}"
+
+
+class Sigmoid(Module):
+    """1 / (1 + exp(-x))"""
+
+    def forward(self, x: Any) -> Tensor:
+        return pointwise.sigmoid(x)
+
+
+class Tanh(Module):
+    """The hyperbolic tangent."""
+
+    def forward(self, x: Any) -> Tensor:
+        return pointwise.tanh(x)
+
+
+class Softmax(Module):
+    """Positive numbers that add up to 1 in each row."""
+
+    def forward(self, x: Any) -> Tensor:
+        return loss.softmax(x)

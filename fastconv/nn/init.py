@@ -1,0 +1,38 @@
+"""First values of weights, drawn from the engine's random stream (`fc.manual_seed`)."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import random
+
+Array = npt.NDArray[Any]
+
+
+def uniform(shape: tuple[int, ...], bound: float, dtype: Any = None) -> Array:
+    """Uniform between -bound and bound."""
+    return random.generator().uniform(-bound, bound, shape).astype(dtype or "float32")
+
+
+def normal(shape: tuple[int, ...], std: float, dtype: Any = None) -> Array:
+    """Normal around 0 with the standard deviation std."""
+    return (std * random.generator().standard_normal(shape)).astype(dtype or "float32")
+
+
+def he(shape: tuple[int, ...], dtype: Any = None) -> Array:
+    """Normal with std sqrt(2 / fan in), for ReLU (He et al., arXiv 1502.01852); `shape` is (out, in, ...)."""
+    return normal(shape, (2 / prod(shape[1:])) ** 0.5, dtype)
+
+
+def xavier(shape: tuple[int, ...], dtype: Any = None) -> Array:
+    """Normal with std sqrt(1 / fan in), for sigmoid and tanh (Glorot & Bengio 2010); `shape` is (out, in, ...)."""
+    return normal(shape, (1 / prod(shape[1:])) ** 0.5, dtype)
+
+
+def zeros(shape: tuple[int, ...], dtype: Any = None) -> Array:
+    """All zero, for biases."""
+    return np.zeros(shape, dtype or "float32")

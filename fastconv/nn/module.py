@@ -1,0 +1,141 @@
+"""What every layer and network is: parameters by name, training mode, saving and loading of values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Self
+
+from ..autograd.tensor import Tensor
+from ..backends import select
+from ..errors import ArgumentError, ShapeError
+
+Observer = Callable[["Module", tuple[Any, ...], Any], None]
+_observers: ContextVar[tuple[Observer, ...]] = ContextVar("fastconv_observers", default=())
+
+
+class Parameter(Tensor):
+    """A tensor that an optimizer trains. A module finds its parameters by their type, in the order they were set."""
+
+    def __init__(self, data: Any) -> None:
+        backend = select.current()
+        super().__init__(backend.asarray(data), backend, requires_grad=True)
+
+
+class Module:
+    """A layer or a network. A subclass sets parameters and modules as attributes and gives `forward`.
+
+    class Net(fc.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = fc.nn.Conv2d(1, 6, 5)
+
+        def forward(self, x):
+            return fc.functional.relu(self.conv(x))
+    """
+
+    def __init__(self) -> None:
+        self.training = True
+
+    def forward(self, *inputs: Any) -> Any:
+        """What the module computes."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward method")
+
+    def __call__(self, *inputs: Any) -> Any:
+        y = self.forward(*inputs)
+        for observer in _observers.get():
+            observer(self, inputs, y)
+        return y
+
+    # What it consists of ----------------------------------------------------------------------------------------------
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly inside, in the order they were set."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all inside it, by dotted name."""
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters by dotted name, in the order they were set; a shared one comes once."""
+        seen: set[int] = set()
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield f"{prefix}.{name}" if prefix else name, value
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters, in the order of `named_parameters`."""
+        return [p for _, p in self.named_parameters()]
+
+    def multiplications(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
+        """Multiplications of this layer's own forward pass, modules inside not counted."""
+        return 0
+
+    # Mode and gradients -----------------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for this module and all inside it: dropout drops."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Evaluation mode: dropout lets everything through."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for p in self.parameters():
+            p.grad = None
+
+    # Values -----------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """All parameters' values as NumPy arrays by name, copied."""
+        return {name: p.numpy().copy() for name, p in self.named_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set all parameters, in place, after every name and shape was checked: all of them or none.
+
+        Raises:
+            ArgumentError: names are missing or unknown.
+            ShapeError: a shape differs.
+        """
+        own = dict(self.named_parameters())
+        missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
+        if missing or unknown:
+            raise ArgumentError(
+                f"load_state_dict: these parameters are missing: {sorted(missing) or 'none'}; "
+                f"these are not known to {type(self).__name__}: {sorted(unknown) or 'none'}"
+            )
+        for name, p in own.items():
+            if tuple(state[name].shape) != p.shape:
+                raise ShapeError(f"load_state_dict: {name} has shape {p.shape}, the state {tuple(state[name].shape)}")
+        for name, p in own.items():
+            p.data[...] = p.backend.asarray(state[name], p.dtype)
+
+    def __repr__(self) -> str:
+        inside = "".join(f"\n({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children())
+        return f"{type(self).__name__}({self.options()}{inside + chr(10) if inside else ''})"
+
+    def options(self) -> str:
+        """The options that `repr` shows."""
+        return ""
+
+
+@contextmanager
+def observe(observer: Observer) -> Iterator[None]:
+    """Inside this block `observer(module, inputs, output)` is called after every module's forward."""
+    token = _observers.set((*_observers.get(), observer))
+    try:
+        yield
+    finally:
+        _observers.reset(token)

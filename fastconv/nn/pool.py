@@ -1,0 +1,63 @@
+"""Pooling layers; they have no parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd.tensor import Tensor
+from ..errors import UnsupportedError
+from ..geometry import Padding, Size2
+from ..ops.pool2d import avg_pool2d, global_avg_pool2d, global_max_pool2d, max_pool2d
+from .module import Module
+
+
+class MaxPool2d(Module):
+    """The maximum of each window: x (N, C, H, W) to (N, C, OH, OW); the stride defaults to the kernel's size."""
+
+    def __init__(
+        self, kernel_size: Size2, stride: Size2 | None = None, padding: Padding = 0, dilation: Size2 = 1,
+        return_indices: bool = False, ceil_mode: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if return_indices:
+            raise UnsupportedError("MaxPool2d: return_indices is not implemented")
+        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
+        self.padding, self.dilation, self.ceil_mode = padding, dilation, ceil_mode
+
+    def forward(self, x: Any) -> Tensor:
+        return max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+    def options(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding!r}"
+
+
+class AvgPool2d(Module):
+    """The mean of each window: x (N, C, H, W) to (N, C, OH, OW); the stride defaults to the kernel's size."""
+
+    def __init__(
+        self, kernel_size: Size2, stride: Size2 | None = None, padding: Padding = 0, ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
+        self.padding, self.ceil_mode, self.count_include_pad = padding, ceil_mode, count_include_pad
+
+    def forward(self, x: Any) -> Tensor:
+        return avg_pool2d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+
+    def options(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding!r}"
+
+
+class GlobalMaxPool2d(Module):
+    """The maximum of each map: (N, C, H, W) to (N, C, 1, 1)."""
+
+    def forward(self, x: Any) -> Tensor:
+        return global_max_pool2d(x)
+
+
+class GlobalAvgPool2d(Module):
+    """The mean of each map: (N, C, H, W) to (N, C, 1, 1)."""
+
+    def forward(self, x: Any) -> Tensor:
+        return global_avg_pool2d(x)

@@ -1,0 +1,26 @@
+"""Layers that act while training only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd.tensor import Tensor
+from ..errors import ArgumentError
+from ..ops.dropout import dropout
+from .module import Module
+
+
+class Dropout(Module):
+    """In training mode each element becomes 0 with probability p, else is scaled by 1 / (1 - p)."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ArgumentError(f"Dropout: p must be at least 0 and below 1, got {p}")
+        self.p = p
+
+    def forward(self, x: Any) -> Tensor:
+        return dropout(x, self.p, self.training)
+
+    def options(self) -> str:
+        return f"p={self.p}"

@@ -1,0 +1,76 @@
+"""Losses: one number that says how wrong the prediction is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd.function import Function
+from ..autograd.tensor import Tensor, as_tensor, as_tensors
+from ..backends.base import Array, Backend
+from ..errors import ArgumentError, ShapeError
+
+
+class SoftmaxCrossEntropy(Function):
+    """The mean of -log softmax(logits)[label]."""
+
+    name = "cross_entropy"
+
+    def forward(self, be: Backend, logits: Array, labels: Array) -> Array:
+        loss, prob = be.softmax_cross_entropy_forward(logits, labels)
+        self.save(prob, labels)
+        return loss
+
+    def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
+        prob, labels = self.saved
+        return be.softmax_cross_entropy_backward(prob, labels) * dy, None
+
+
+class Softmax(Function):
+    """exp(x) / sum(exp(x)) over the last axis."""
+
+    name = "softmax"
+
+    def forward(self, be: Backend, x: Array) -> Array:
+        labels = be.zeros((x.shape[0],), "int64")
+        _, prob = be.softmax_cross_entropy_forward(x, labels)
+        self.save(prob)
+        return prob
+
+    def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
+        (prob,) = self.saved
+        return (prob * (dy - (dy * prob).sum(-1, keepdims=True)),)
+
+
+def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Tensor:
+    """Softmax and cross-entropy in one: -log softmax(logits)[label], its mean or sum over the batch.
+
+    logits (N, classes); labels (N,) whole numbers from 0 to classes - 1, or one-hot rows (N, classes).
+    """
+    logits, labels = as_tensors(logits, labels)
+    labels = class_indices(labels)
+    if logits.ndim != 2:
+        raise ShapeError(f"cross_entropy: logits must be (N, classes), got {logits.shape}")
+    if logits.shape[0] == 0:
+        raise ShapeError(f"cross_entropy: the batch is empty, logits {logits.shape}")
+    if labels.shape != logits.shape[:1]:
+        raise ShapeError(f"cross_entropy: one label per row is needed, logits {logits.shape}, labels {labels.shape}")
+    if reduction not in ("mean", "sum"):
+        raise ArgumentError(f"cross_entropy: reduction must be 'mean' or 'sum', got {reduction!r}")
+    loss = SoftmaxCrossEntropy.apply(logits, labels)
+    return loss if reduction == "mean" else loss * logits.shape[0]
+
+
+def softmax(x: Any) -> Tensor:
+    """Positive numbers that add up to 1 in each row of x (N, classes)."""
+    x = as_tensor(x)
+    if x.ndim != 2:
+        raise ShapeError(f"softmax: x must be (N, classes), got {x.shape}")
+    return Softmax.apply(x)
+
+
+def class_indices(labels: Any) -> Tensor:
+    """Labels as whole numbers (N,): one-hot rows (N, classes) become the place of their largest element."""
+    labels = as_tensor(labels)
+    be = labels.backend
+    data = labels.data.argmax(1) if labels.ndim == 2 else labels.data
+    return Tensor(be.asarray(data, "int64") if data.dtype.kind in "iu" else data, be)

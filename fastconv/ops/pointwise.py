@@ -1,0 +1,44 @@
+"""Activations, element by element; backward needs only the output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd.function import Function
+from ..autograd.tensor import Tensor, as_tensor
+from ..backends.base import Array, Backend
+
+
+class Activation(Function):
+    """One of backends.base.ACTIVATIONS."""
+
+    name = "activation"
+
+    def forward(self, be: Backend, x: Array, *, kind: str, slope: float = 0.01) -> Array:
+        y = be.activation_forward(kind, x, slope=slope)
+        self.save(kind, y, slope)
+        return y
+
+    def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
+        kind, y, slope = self.saved
+        return (be.activation_backward(kind, dy, y, slope=slope),)
+
+
+def relu(x: Any) -> Tensor:
+    """0 for x < 0, x for x >= 0."""
+    return Activation.apply(as_tensor(x), kind="relu")
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
+    """negative_slope * x for x < 0, x for x >= 0; the slope must be positive."""
+    return Activation.apply(as_tensor(x), kind="leaky_relu", slope=negative_slope)
+
+
+def sigmoid(x: Any) -> Tensor:
+    """1 / (1 + exp(-x))"""
+    return Activation.apply(as_tensor(x), kind="sigmoid")
+
+
+def tanh(x: Any) -> Tensor:
+    """The hyperbolic tangent."""
+    return Activation.apply(as_tensor(x), kind="tanh")

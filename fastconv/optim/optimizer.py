@@ -1,0 +1,83 @@
+"""What every optimizer is: parameters, a learning rate, and arrays of state beside each parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from ..autograd.tensor import Tensor
+from ..backends.base import Array, Backend
+from ..errors import ArgumentError, ShapeError
+
+
+class Optimizer:
+    """Changes parameters in place, against their gradients.
+
+    A subclass names its state arrays in `slots` and gives `update`. State is kept by the parameter's position.
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
+        self.params = list(params)
+        if not self.params:
+            raise ArgumentError(f"{type(self).__name__}: there are no parameters to train")
+        self.lr = require(self, "lr", lr)
+        self.weight_decay = require(self, "weight_decay", weight_decay)
+        self.steps = 0
+        self.state: dict[str, list[Array]] = {
+            slot: [p.backend.zeros(p.shape, p.dtype) for p in self.params] for slot in self.slots
+        }
+
+    def step(self) -> None:
+        """One update of every parameter that has a gradient."""
+        self.steps += 1
+        with_grad = [(i, p, p.grad) for i, p in enumerate(self.params) if p.grad is not None]
+        if not with_grad:
+            raise ArgumentError(f"{type(self).__name__}.step: no parameter has a gradient; call backward() first")
+        state = {slot: [arrays[i] for i, _, _ in with_grad] for slot, arrays in self.state.items()}
+        self.update(self.params[0].backend, [p.data for _, p, _ in with_grad], [g.data for _, _, g in with_grad], state)
+
+    def update(self, be: Backend, params: list[Array], grads: list[Array], state: dict[str, list[Array]]) -> None:
+        """Change `params` and `state` in place."""
+        raise NotImplementedError
+
+    def zero_grad(self) -> None:
+        """Forget the gradients before the next backward pass adds to them."""
+        for p in self.params:
+            p.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """lr, steps and the state arrays by name and position, as NumPy arrays and numbers."""
+        arrays = {
+            f"{slot}.{i}": p.backend.to_numpy(a).copy()
+            for slot, state in self.state.items()
+            for i, (a, p) in enumerate(zip(state, self.params, strict=True))
+        }
+        return {"lr": self.lr, "steps": self.steps, **arrays}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict` of the same kind of optimizer over parameters of the same shapes."""
+        own = self.state_dict()
+        if own.keys() != state.keys():
+            raise ArgumentError(
+                f"{type(self).__name__}: the saved state belongs to another optimizer or network; "
+                f"differing entries: {sorted(own.keys() ^ state.keys())[:6]}"
+            )
+        for name, value in own.items():
+            if getattr(state[name], "shape", ()) != getattr(value, "shape", ()):
+                raise ShapeError(
+                    f"{type(self).__name__}: saved {name} has shape {state[name].shape}, not {value.shape}"
+                )
+        self.lr, self.steps = float(state["lr"]), int(state["steps"])
+        for slot, arrays in self.state.items():
+            for i, (a, p) in enumerate(zip(arrays, self.params, strict=True)):
+                a[...] = p.backend.asarray(state[f"{slot}.{i}"], a.dtype)
+
+
+def require(owner: object, name: str, value: float, below: float = float("inf")) -> float:
+    """`value` if 0 <= value < below, else ArgumentError."""
+    if not 0 <= value < below:
+        limit = "" if below == float("inf") else f" and below {below:g}"
+        raise ArgumentError(f"{type(owner).__name__}: {name} must be at least 0{limit}, got {value}")
+    return float(value)
