@@ -1,0 +1,31 @@
+"""Data sets as arrays, mini-batches in a reproducible order, and augmentation."""
+
+from .augment import (
+    Compose,
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomShift,
+)
+from .batches import batches, count_batches
+from .catalog import NAMES, SPLITS, classes, load
+from .labels import one_hot
+from .mnist import load_mnist
+
+__all__ = [
+    "NAMES",
+    "SPLITS",
+    "load",
+    "load_mnist",
+    "classes",
+    "one_hot",
+    "batches",
+    "count_batches",
+    "Compose",
+    "RandomHorizontalFlip",
+    "RandomShift",
+    "RandomCrop",
+    "RandomContrast",
+    "RandomBrightness",
+]
