@@ -192,10 +192,12 @@ class Conv2dGeometry(_Window2d):
 
         strict: refuse sizes at which the stride leaves rows or columns over.
         """
-        b = None if b_shape is None else tuple(b_shape)
+        op, x, w, b = "conv2d", tuple(x_shape), tuple(w_shape), None if b_shape is None else tuple(b_shape)
         return _conv2d(
-            tuple(x_shape), tuple(w_shape), b, _frozen(stride), _frozen(padding), _frozen(dilation), groups, strict
-        )
+            _frozen(op, "x's shape", x, x, w), _frozen(op, "w's shape", w, x, w), b,
+            _frozen(op, "stride", stride, x, w), _frozen(op, "padding", padding, x, w),
+            _frozen(op, "dilation", dilation, x, w), _frozen(op, "groups", groups, x, w), bool(strict),
+        )  # fmt: skip
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {"x": self.x_shape, "w": self.w_shape, "y": self.y_shape}
@@ -269,10 +271,11 @@ class Pool2dGeometry(_Window2d):
         strict: bool = False,
     ) -> Pool2dGeometry:
         """The geometry of a window over `x` (N, C, H, W); the stride defaults to the kernel's size."""
-        stride = kernel if stride is None else stride
+        op, x, stride = "pool2d", tuple(x_shape), kernel if stride is None else stride
         return _pool2d(
-            tuple(x_shape), _frozen(kernel), _frozen(stride), _frozen(padding), _frozen(dilation),
-            bool(ceil_mode), bool(count_include_pad), strict,
+            _frozen(op, "x's shape", x, x), _frozen(op, "kernel", kernel, x), _frozen(op, "stride", stride, x),
+            _frozen(op, "padding", padding, x), _frozen(op, "dilation", dilation, x),
+            bool(ceil_mode), bool(count_include_pad), bool(strict),
         )  # fmt: skip
 
     def _output_size(self, axis: str) -> int:
@@ -285,21 +288,15 @@ class Pool2dGeometry(_Window2d):
         return size
 
     def _check_windows_touch_input(self, axis: str, before: int) -> None:
-        n, k, stride, dilation, out = (
-            (self.H, self.KH, self.SH, self.DH, self.OH)
-            if axis == "H"
-            else (self.W, self.KW, self.SW, self.DW, self.OW)
+        n, stride, dilation, out = (
+            (self.H, self.SH, self.DH, self.OH) if axis == "H" else (self.W, self.SW, self.DW, self.OW)
         )
         last = (out - 1) * stride - before
         edges_touch = before < self._extent(axis) and last < n
-        if edges_touch and dilation > 1:
-            # A dilated window can step over a small input; only windows that reach into the padding are at risk.
-            starts = (o * stride - before for o in range(out))
-            edges_touch = all(
-                any(0 <= start + tap * dilation < n for tap in range(k))
-                for start in starts
-                if start < 0 or start + self._extent(axis) > n
-            )
+        if edges_touch and n < dilation:
+            # Such gaps can step over the whole input: the first tap at or after row 0 must come before row n.
+            left_of_input = min(out, -(-before // stride))
+            edges_touch = all((o * stride - before) % dilation < n for o in range(left_of_input))
         if not edges_touch:
             raise ArgumentError(
                 f"pool2d: a window along {axis} would lie in the padding only, where there is nothing to pool; "
@@ -336,7 +333,7 @@ def _conv2d(
     seen = f"x {x} NCHW; w {w} OC,C/G,KH,KW; groups={groups}"
     if len(x) != 4 or len(w) != 4:
         raise ShapeError(f"conv2d: x and w must have 4 axes, x has {len(x)} and w has {len(w)}  ({seen})")
-    groups = _index("conv2d", "groups", groups)
+    groups = _one("conv2d", "groups", groups, seen)
     if groups < 1:
         raise ArgumentError(f"conv2d: groups must be at least 1, got {groups}  ({seen})")
     if x[1] != w[1] * groups:
@@ -364,7 +361,7 @@ def _pool2d(
     seen = f"x {x} NCHW; kernel {kernel}"
     if len(x) != 4:
         raise ShapeError(f"pool2d: x must have 4 axes, it has {len(x)}  ({seen})")
-    options = _window_options("pool2d", x, _pair("pool2d", "kernel", kernel), stride, padding, dilation, seen)
+    options = _window_options("pool2d", x, _pair("pool2d", "kernel", kernel, seen), stride, padding, dilation, seen)
     g = Pool2dGeometry(
         N=x[0], C=x[1], H=x[2], W=x[3], ceil_mode=ceil_mode, count_include_pad=count_include_pad, **options
     )
@@ -380,9 +377,11 @@ def _window_options(
         if stride[0] != 1 or stride[3] != 1:
             raise ArgumentError(f"{op}: strides over batch and channels must be 1, got {stride}  ({seen})")
         stride = stride[1:3]
-    SH, SW = _pair(op, "stride", stride)
-    DH, DW = _pair(op, "dilation", dilation)
+    SH, SW = _pair(op, "stride", stride, seen)
+    DH, DW = _pair(op, "dilation", dilation, seen)
     KH, KW = kernel
+    if min(KH, KW) < 1:
+        raise ShapeError(f"{op}: the kernel must be at least 1 x 1, got {(KH, KW)}  ({seen})")
     if min(SH, SW, DH, DW) < 1:
         raise ArgumentError(f"{op}: stride and dilation must be at least 1, got {(SH, SW)} and {(DH, DW)}  ({seen})")
     PH, PB, PW, PR = _sides(op, padding, x[2:], ((KH - 1) * DH + 1, (KW - 1) * DW + 1), (SH, SW), seen)
@@ -400,21 +399,41 @@ def _sides(op: str, padding: Any, sizes: Any, extents: Any, strides: Any, seen: 
             sides += [total // 2, total - total // 2]
         return sides[0], sides[1], sides[2], sides[3]
     if isinstance(padding, tuple) and len(padding) == 4:
-        top, bottom, left, right = (_index(op, "padding", p) for p in padding)
-        return top, bottom, left, right
+        return padding
     if isinstance(padding, str):
         raise ArgumentError(f"{op}: padding must be a number, a tuple, 'same' or 'valid', got {padding!r}  ({seen})")
-    ph, pw = _pair(op, "padding", padding)
+    ph, pw = _pair(op, "padding", padding, seen)
     return ph, ph, pw, pw
 
 
-def _pair(op: str, what: str, value: Any) -> tuple[int, int]:
-    if isinstance(value, tuple):
-        if len(value) != 2:
-            raise ArgumentError(f"{op}: {what} must be one number or (height, width), got {value}")
-        return _index(op, what, value[0]), _index(op, what, value[1])
-    n = _index(op, what, value)
+def _pair(op: str, what: str, value: Any, seen: str) -> tuple[int, int]:
+    """One number for both axes, or (height, width)."""
+    if isinstance(value, tuple) and len(value) == 2:
+        return value
+    n = _one(op, what, value, seen, " or (height, width)")
     return n, n
+
+
+def _one(op: str, what: str, value: Any, seen: str, otherwise: str = "") -> int:
+    if isinstance(value, int):
+        return value
+    raise ArgumentError(f"{op}: {what} must be one number{otherwise}, got {value!r}  ({seen})")
+
+
+def _frozen(op: str, what: str, value: Any, *shapes: tuple[int, ...]) -> Any:
+    """`value` in plain ints: a number, a tuple of numbers, or a string as it is.
+
+    Before the cache, where 1, 1.0 and True would all find the same entry.
+    """
+    if isinstance(value, str):
+        return value
+    try:
+        if isinstance(value, Sequence):
+            return tuple(map(operator.index, value))
+        return operator.index(value)
+    except TypeError:
+        seen = ", ".join(f"{name} {shape}" for name, shape in zip("xw", shapes, strict=False))
+        raise ArgumentError(f"{op}: {what} must be made of whole numbers, got {value!r}  ({seen})") from None
 
 
 def _index(op: str, what: str, value: Any) -> int:
@@ -422,10 +441,6 @@ def _index(op: str, what: str, value: Any) -> int:
         return operator.index(value)
     except TypeError:
         raise ArgumentError(f"{op}: {what} must be a whole number, got {value!r}") from None
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def _axis_pair(height: str, width: str, h: int, w: int) -> str:

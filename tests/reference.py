@@ -13,15 +13,16 @@ NO_PADDING = (0, 0, 0, 0)
 
 
 def window_starts(size, before, after, taps, stride=1, dilation=1, ceil_mode=False):
-    """Where windows start on the padded axis: each that fits, and with ceil_mode also the one that sticks out,
-    unless it would start beyond the input and the padding before it."""
+    """Where windows start on the padded axis: each that fits, and with ceil_mode also the one that sticks out; then the
+    last one goes if it starts beyond the input and the padding before it (PyTorch's rule)."""
     padded = before + size + after
     extent = (taps - 1) * dilation + 1
     starts = [s for s in range(0, padded, stride) if s + extent <= padded]
     if ceil_mode:
-        sticking_out = starts[-1] + stride
-        if starts[-1] + extent < padded and sticking_out < before + size:
-            starts.append(sticking_out)
+        if starts[-1] + extent < padded:
+            starts.append(starts[-1] + stride)
+        if starts[-1] >= before + size:
+            starts.pop()
     return starts
 
 
