@@ -53,11 +53,11 @@ def _writable_base() -> Path:
     return Path(tempfile.gettempdir()) / f"fastconv-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
 
 
-def _compiled(**options):
+def _compiled(fastmath=FASTMATH, **options):
     def decorate(function):
         chosen, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
         try:
-            return njit(cache=True, nogil=True, error_model="numpy", fastmath=set(FASTMATH), **options)(function)
+            return njit(cache=True, nogil=True, error_model="numpy", fastmath=set(fastmath), **options)(function)
         finally:
             config.CACHE_DIR = chosen
 
@@ -66,3 +66,6 @@ def _compiled(**options):
 
 kernel = _compiled()
 parallel_kernel = _compiled(parallel=True)
+# Arithmetic whose order is the point (range reduction, divisions that may meet infinity): nothing but a fused
+# multiply-add may be formed.
+ordered_kernel = _compiled(fastmath={"contract"})

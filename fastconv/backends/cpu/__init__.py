@@ -1,0 +1,14 @@
+"""The CPU backend: Numba kernels over channels-last NumPy arrays."""
+
+from .conv2d import CpuConv2d
+from .linear import CpuLinear
+from .loss import CpuLoss
+from .pointwise import CpuPointwise
+from .pool2d import CpuPool2d
+from .update import CpuUpdate
+
+
+class CpuBackend(CpuConv2d, CpuLinear, CpuPool2d, CpuPointwise, CpuLoss, CpuUpdate):
+    """All threads of the CPU; kernels are compiled at first use and kept on disk."""
+
+    name = "cpu"

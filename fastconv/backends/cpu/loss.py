@@ -1,0 +1,37 @@
+"""Softmax cross-entropy on the CPU: checks and memory; the loops are in kernels/cpu/loss.py."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...errors import ShapeError
+from ...kernels.cpu import loss as kernels
+from ..host import Array, HostMemory, empty, require_float, require_labels
+from ..workspace import scratch
+
+
+class CpuLoss(HostMemory):
+    """The loss part of the contract."""
+
+    def softmax_cross_entropy_forward(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+        dtype = require_float("softmax_cross_entropy", logits=logits)
+        _require_rows("softmax_cross_entropy", "logits", logits, labels)
+        prob = empty(logits.shape, dtype)
+        losses = scratch("softmax_cross_entropy losses", (len(labels),), "float64")
+        loss = kernels.softmax_cross_entropy_forward(
+            prob, losses, np.ascontiguousarray(logits), np.ascontiguousarray(labels)
+        )
+        return np.asarray(loss, dtype), prob
+
+    def softmax_cross_entropy_backward(self, prob: Array, labels: Array) -> Array:
+        dtype = require_float("softmax_cross_entropy_backward", prob=prob)
+        _require_rows("softmax_cross_entropy_backward", "prob", prob, labels)
+        dx = empty(prob.shape, dtype)
+        kernels.softmax_cross_entropy_backward(dx, np.ascontiguousarray(prob), np.ascontiguousarray(labels))
+        return dx
+
+
+def _require_rows(op: str, name: str, a: Array, labels: Array) -> None:
+    if a.ndim != 2 or 0 in a.shape:
+        raise ShapeError(f"{op}: {name} must have shape (N, classes) with at least one of each, got {a.shape}")
+    require_labels(op, labels, *a.shape)

@@ -1,0 +1,52 @@
+"""Pooling on the CPU: checks and memory; the loops are in kernels/cpu/pool2d.py."""
+
+from __future__ import annotations
+
+from ...geometry import Pool2dGeometry
+from ...kernels.cpu import pool2d as kernels
+from ..host import Array, HostMemory, as_channels_last, require, require_float, result
+
+
+class CpuPool2d(HostMemory):
+    """The pooling part of the contract."""
+
+    def max_pool2d_forward(
+        self, x: Array, g: Pool2dGeometry, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        dtype = require_float("max_pool2d", x=x)
+        require("max_pool2d", "x", x, g.x_shape, dtype)
+        y = result("max_pool2d", out and out[0], g.y_shape, dtype)
+        argmax = result("max_pool2d", out and out[1], g.y_shape, g.argmax_dtype)
+        kernels.max_pool2d_forward(as_channels_last(y), as_channels_last(argmax), as_channels_last(x), _problem(g))
+        return y, argmax
+
+    def max_pool2d_backward(self, dy: Array, argmax: Array, g: Pool2dGeometry, *, out: Array | None = None) -> Array:
+        dtype = require_float("max_pool2d_backward", dy=dy)
+        require("max_pool2d_backward", "dy", dy, g.y_shape, dtype)
+        require("max_pool2d_backward", "argmax", argmax, g.y_shape, g.argmax_dtype)
+        dx = result("max_pool2d_backward", out, g.x_shape, dtype)
+        kernels.max_pool2d_backward(as_channels_last(dx), as_channels_last(dy), as_channels_last(argmax), _problem(g))
+        return dx
+
+    def avg_pool2d_forward(self, x: Array, g: Pool2dGeometry, *, out: Array | None = None) -> Array:
+        dtype = require_float("avg_pool2d", x=x)
+        require("avg_pool2d", "x", x, g.x_shape, dtype)
+        y = result("avg_pool2d", out, g.y_shape, dtype)
+        kernels.avg_pool2d_forward(as_channels_last(y), as_channels_last(x), _problem(g), _counted(g))
+        return y
+
+    def avg_pool2d_backward(self, dy: Array, g: Pool2dGeometry, *, out: Array | None = None) -> Array:
+        dtype = require_float("avg_pool2d_backward", dy=dy)
+        require("avg_pool2d_backward", "dy", dy, g.y_shape, dtype)
+        dx = result("avg_pool2d_backward", out, g.x_shape, dtype)
+        kernels.avg_pool2d_backward(as_channels_last(dx), as_channels_last(dy), _problem(g), _counted(g))
+        return dx
+
+
+def _problem(g: Pool2dGeometry) -> tuple[int, ...]:
+    return g.N, g.C, g.H, g.W, g.KH, g.KW, g.SH, g.SW, g.PH, g.PW, g.DH, g.DW, g.OH, g.OW
+
+
+def _counted(g: Pool2dGeometry) -> tuple[int, int]:
+    """The (H, W) in which an average counts its taps: the padded input's, or (0, 0) for the input's own."""
+    return (g.H + g.PH + g.PB, g.W + g.PW + g.PR) if g.count_include_pad else (0, 0)

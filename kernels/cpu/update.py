@@ -1,0 +1,172 @@
+"""Optimizer steps: all parameters of a group in one parallel region.
+
+Each rule is the formula of the backend contract, element by element. A group is given as `addresses` [arrays, tensors],
+one column a tensor: row 0 the parameters, row 1 the gradients, then the state. `starts` [tensors + 1] says where each
+tensor would begin if all were laid end to end. A chunk owns a stretch of that line, so that many small biases cost no
+more than one large matrix. `hyper` holds a rule's numbers in the type of the elements, in the order of its first line.
+
+The addresses are used within the call only: whoever calls keeps the arrays alive until it returns.
+"""
+
+import math
+
+from numba import carray, types
+from numba.core.typing import signature
+from numba.extending import intrinsic
+
+from .jit import kernel, ordered_kernel
+from .parallel import parallel_for, span
+
+CHUNK = 8192
+LINE = 16  # chunks end on cache lines of 16 float32
+
+
+@intrinsic
+def _pointer(typingctx, address, like):
+    """The address as a pointer to elements of the array `like`."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return signature(types.CPointer(like.dtype), types.int64, like), codegen
+
+
+@kernel
+def _places(chunk, chunks, starts):
+    """(tensor, first element, number of elements) of each piece in the stretch of a chunk."""
+    place, end = span(chunk, chunks, starts[-1], LINE)
+    tensor = 0
+    while place < end:
+        while starts[tensor + 1] <= place:
+            tensor += 1
+        stop = min(end, starts[tensor + 1])
+        yield tensor, place - starts[tensor], stop - place
+        place = stop
+
+
+@kernel
+def _piece(row, addresses, place, hyper):
+    tensor, first, size = place
+    return carray(_pointer(addresses[row, tensor] + first * hyper.itemsize, hyper), size)
+
+
+@ordered_kernel
+def _gradient_descent(chunk, chunks, starts, addresses, hyper):
+    lr, decay = hyper[0], hyper[1]
+    for place in _places(chunk, chunks, starts):
+        p, g = _piece(0, addresses, place, hyper), _piece(1, addresses, place, hyper)
+        for i in range(p.size):
+            p[i] -= lr * (g[i] + decay * p[i])
+
+
+@ordered_kernel
+def _momentum(chunk, chunks, starts, addresses, hyper):
+    lr, decay, momentum, nesterov = hyper[0], hyper[1], hyper[2], hyper[3] != 0
+    for place in _places(chunk, chunks, starts):
+        p, g = _piece(0, addresses, place, hyper), _piece(1, addresses, place, hyper)
+        v = _piece(2, addresses, place, hyper)
+        for i in range(p.size):
+            d = g[i] + decay * p[i]
+            v[i] = momentum * v[i] + d
+            p[i] -= lr * (d + momentum * v[i] if nesterov else v[i])
+
+
+@ordered_kernel
+def _adagrad(chunk, chunks, starts, addresses, hyper):
+    lr, decay, eps = hyper[0], hyper[1], hyper[2]
+    for place in _places(chunk, chunks, starts):
+        p, g = _piece(0, addresses, place, hyper), _piece(1, addresses, place, hyper)
+        s = _piece(2, addresses, place, hyper)
+        for i in range(p.size):
+            d = g[i] + decay * p[i]
+            s[i] += d * d
+            p[i] -= lr * d / (math.sqrt(s[i]) + eps)
+
+
+@ordered_kernel
+def _rmsprop(chunk, chunks, starts, addresses, hyper):
+    lr, decay, eps, alpha, rest = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
+    for place in _places(chunk, chunks, starts):
+        p, g = _piece(0, addresses, place, hyper), _piece(1, addresses, place, hyper)
+        m = _piece(2, addresses, place, hyper)
+        for i in range(p.size):
+            d = g[i] + decay * p[i]
+            m[i] = alpha * m[i] + rest * d * d
+            p[i] -= lr * d / (math.sqrt(m[i]) + eps)
+
+
+@ordered_kernel
+def _adadelta(chunk, chunks, starts, addresses, hyper):
+    lr, decay, eps, rho, rest = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
+    for place in _places(chunk, chunks, starts):
+        p, g = _piece(0, addresses, place, hyper), _piece(1, addresses, place, hyper)
+        m, u = _piece(2, addresses, place, hyper), _piece(3, addresses, place, hyper)
+        for i in range(p.size):
+            d = g[i] + decay * p[i]
+            m[i] = rho * m[i] + rest * d * d
+            d *= math.sqrt(u[i] + eps) / math.sqrt(m[i] + eps)
+            u[i] = rho * u[i] + rest * d * d
+            p[i] -= lr * d
+
+
+@ordered_kernel
+def _adam(chunk, chunks, starts, addresses, hyper):
+    rate, decay, eps, shrink, correction = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
+    beta1, rest1, beta2, rest2 = hyper[5], hyper[6], hyper[7], hyper[8]
+    for place in _places(chunk, chunks, starts):
+        p, g = _piece(0, addresses, place, hyper), _piece(1, addresses, place, hyper)
+        m, v = _piece(2, addresses, place, hyper), _piece(3, addresses, place, hyper)
+        for i in range(p.size):
+            q = shrink * p[i]
+            d = g[i] + decay * q
+            m[i] = beta1 * m[i] + rest1 * d
+            v[i] = beta2 * v[i] + rest2 * d * d
+            p[i] = q - rate * m[i] / (math.sqrt(v[i] / correction) + eps)
+
+
+@kernel
+def _chunks(starts):
+    return max(1, starts[-1] // CHUNK)
+
+
+@kernel
+def gradient_descent_step(starts, addresses, hyper):
+    """hyper = lr, weight decay."""
+    chunks = _chunks(starts)
+    parallel_for(_gradient_descent, chunks, (chunks, starts, addresses, hyper))
+
+
+@kernel
+def momentum_step(starts, addresses, hyper):
+    """hyper = lr, weight decay, momentum, 1 for Nesterov's form or 0."""
+    chunks = _chunks(starts)
+    parallel_for(_momentum, chunks, (chunks, starts, addresses, hyper))
+
+
+@kernel
+def adagrad_step(starts, addresses, hyper):
+    """hyper = lr, weight decay, eps."""
+    chunks = _chunks(starts)
+    parallel_for(_adagrad, chunks, (chunks, starts, addresses, hyper))
+
+
+@kernel
+def rmsprop_step(starts, addresses, hyper):
+    """hyper = lr, weight decay, eps, alpha, 1 - alpha."""
+    chunks = _chunks(starts)
+    parallel_for(_rmsprop, chunks, (chunks, starts, addresses, hyper))
+
+
+@kernel
+def adadelta_step(starts, addresses, hyper):
+    """hyper = lr, weight decay, eps, rho, 1 - rho."""
+    chunks = _chunks(starts)
+    parallel_for(_adadelta, chunks, (chunks, starts, addresses, hyper))
+
+
+@kernel
+def adam_step(starts, addresses, hyper):
+    """hyper = lr / (1 - beta1^step), coupled weight decay, eps, what the decoupled decay leaves of p,
+    1 - beta2^step, beta1, 1 - beta1, beta2, 1 - beta2."""
+    chunks = _chunks(starts)
+    parallel_for(_adam, chunks, (chunks, starts, addresses, hyper))
