@@ -294,7 +294,8 @@ def softmax_cross_entropy(logits, labels):
     logits = np.asarray(logits, np.float64)
     total = 0.0
     for row, label in zip(logits, labels, strict=True):
-        total += row.max() + np.log(np.exp(row - row.max()).sum()) - row[label]
+        below_max = row - row.max()
+        total += np.log(np.exp(below_max).sum()) - below_max[label]
     return total / len(labels), softmax(logits)
 
 

@@ -66,6 +66,7 @@ def result(op: str, out: Array | None, shape: Sequence[int], dtype: Any) -> Arra
     if out is None:
         return empty(shape, dtype)
     require(op, "out", out, shape, dtype)
+    require_writeable(op, "out", out)
     as_flat(out)
     return out
 
@@ -102,3 +103,54 @@ def require_labels(op: str, labels: Array, n: int, classes: int) -> None:
         raise DTypeError(f"{op}: labels must be whole numbers, got {labels.dtype}")
     if n and not (labels.min() >= 0 and labels.max() < classes):
         raise ArgumentError(f"{op}: labels must be from 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
+
+
+def require_rows(op: str, name: str, a: Array, labels: Array) -> None:
+    """Raise unless `a` is (N, classes), with one label for each row."""
+    if a.ndim != 2 or 0 in a.shape:
+        raise ShapeError(f"{op}: {name} must have shape (N, classes) with at least one of each, got {a.shape}")
+    require_labels(op, labels, *a.shape)
+
+
+def require_product(a: Array, b: Array, trans_a: bool, trans_b: bool) -> tuple[int, int]:
+    """The shape (M, N) of a (M, K) times b (K, N), each transposed first where asked."""
+    for name, m in (("a", a), ("b", b)):
+        if m.ndim != 2:
+            raise ShapeError(f"matmul: {name} must have 2 axes, got shape {m.shape}")
+    left, right = a.shape[::-1] if trans_a else a.shape, b.shape[::-1] if trans_b else b.shape
+    if left[1] != right[0]:
+        raise ShapeError(
+            f"matmul: the inner sizes differ: {left} times {right}  "
+            f"(a {a.shape}, trans_a={trans_a}; b {b.shape}, trans_b={trans_b})"
+        )
+    return left[0], right[1]
+
+
+def require_linear(op: str, x: Array, w: Array) -> None:
+    """Raise unless x is (N, IN) and w is (OUT, IN)."""
+    if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[1]:
+        raise ShapeError(f"{op}: x must be (N, IN) and w (OUT, IN) with one IN, got x {x.shape} and w {w.shape}")
+    if x.shape[0] == 0:
+        raise ShapeError(f"{op}: an empty batch cannot be computed: skip it  (x {x.shape}; w {w.shape})")
+
+
+def require_step(op: str, params: Sequence[Array], grads: Sequence[Array], *states: Sequence[Array]) -> None:
+    """Raise unless every parameter has a gradient and states of its shape, all of one type, and can be written to."""
+    for arrays in (grads, *states):
+        if len(arrays) != len(params):
+            raise ArgumentError(f"{op}: {len(params)} parameters need as many gradients and states, got {len(arrays)}")
+    if not params:
+        return
+    dtype = require_float(op, **{f"parameter {i}": p for i, p in enumerate(params)})
+    for i, p in enumerate(params):
+        require(op, f"gradient {i}", grads[i], p.shape, dtype)
+        for state in states:
+            require(op, f"state {i}", state[i], p.shape, dtype)
+        for a in (p, *(state[i] for state in states)):
+            require_writeable(op, f"parameter {i} or its state", a)
+
+
+def require_writeable(op: str, name: str, a: Array) -> None:
+    """Raise for memory that NumPy protects: kernels would write to it all the same."""
+    if not a.flags.writeable:
+        raise ArgumentError(f"{op}: {name} is read-only; hand over a copy")

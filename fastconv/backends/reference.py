@@ -14,7 +14,19 @@ import numpy as np
 from ..errors import ArgumentError
 from ..geometry import Conv2dGeometry, Pool2dGeometry
 from .base import Candidate
-from .host import Array, HostMemory, empty, require, require_activation, require_float, require_labels, result
+from .host import (
+    Array,
+    HostMemory,
+    empty,
+    require,
+    require_activation,
+    require_float,
+    require_linear,
+    require_product,
+    require_rows,
+    require_step,
+    result,
+)
 
 Geometry = Conv2dGeometry | Pool2dGeometry
 
@@ -167,16 +179,15 @@ class ReferenceBackend(HostMemory):
         self, a: Array, b: Array, *, trans_a: bool = False, trans_b: bool = False, out: Array | None = None
     ) -> Array:
         dtype = require_float("matmul", a=a, b=b)
-        a, b = (a.T if trans_a else a), (b.T if trans_b else b)
-        require("matmul", "b", b, (a.shape[1], *b.shape[1:]), dtype)
-        return _store(a @ b, out, (a.shape[0], b.shape[1]), dtype)
+        shape = require_product(a, b, trans_a, trans_b)
+        return _store((a.T if trans_a else a) @ (b.T if trans_b else b), out, shape, dtype)
 
     @_silent
     def linear_forward(
         self, x: Array, w: Array, b: Array | None, *, activation: str | None = None, out: Array | None = None
     ) -> Array:
         dtype = require_float("linear", x=x, w=w, b=b)
-        require("linear", "x", x, (x.shape[0], w.shape[1]), dtype)
+        require_linear("linear", x, w)
         require_activation("linear", activation)
         y = x @ w.T
         if b is not None:
@@ -189,7 +200,7 @@ class ReferenceBackend(HostMemory):
         self, dy: Array, x: Array, w: Array, *, needs_dx: bool = True
     ) -> tuple[Array | None, Array, Array]:
         dtype = require_float("linear_backward", dy=dy, x=x, w=w)
-        require("linear_backward", "x", x, (x.shape[0], w.shape[1]), dtype)
+        require_linear("linear_backward", x, w)
         require("linear_backward", "dy", dy, (x.shape[0], w.shape[0]), dtype)
         return (dy @ w if needs_dx else None), dy.T @ x, dy.sum(0)
 
@@ -240,7 +251,7 @@ class ReferenceBackend(HostMemory):
 
     def softmax_cross_entropy_forward(self, logits: Array, labels: Array) -> tuple[Array, Array]:
         dtype = require_float("softmax_cross_entropy", logits=logits)
-        require_labels("softmax_cross_entropy", labels, *logits.shape)
+        require_rows("softmax_cross_entropy", "logits", logits, labels)
         shifted = logits - logits.max(1, keepdims=True)
         sums = np.exp(shifted).sum(1, keepdims=True)
         log_prob = shifted - np.log(sums)
@@ -249,7 +260,7 @@ class ReferenceBackend(HostMemory):
 
     def softmax_cross_entropy_backward(self, prob: Array, labels: Array) -> Array:
         dtype = require_float("softmax_cross_entropy_backward", prob=prob)
-        require_labels("softmax_cross_entropy_backward", labels, *prob.shape)
+        require_rows("softmax_cross_entropy_backward", "prob", prob, labels)
         one_hot = np.eye(prob.shape[1], dtype=dtype)[labels]
         return (prob - one_hot) / dtype.type(len(labels))
 
@@ -259,6 +270,7 @@ class ReferenceBackend(HostMemory):
         self, params: Sequence[Array], grads: Sequence[Array], velocities: Sequence[Array], *,
         lr: float, momentum: float, nesterov: bool, weight_decay: float,
     ) -> None:  # fmt: skip
+        require_step("sgd_step", params, grads, *([velocities] if velocities else []))
         for i, (p, g) in enumerate(zip(params, grads, strict=True)):
             g = g + weight_decay * p
             if velocities:
@@ -271,6 +283,7 @@ class ReferenceBackend(HostMemory):
         self, params: Sequence[Array], grads: Sequence[Array], sums: Sequence[Array], *,
         lr: float, eps: float, weight_decay: float,
     ) -> None:  # fmt: skip
+        require_step("adagrad_step", params, grads, sums)
         for p, g, s in zip(params, grads, sums, strict=True):
             g = g + weight_decay * p
             s += g * g
@@ -280,6 +293,7 @@ class ReferenceBackend(HostMemory):
         self, params: Sequence[Array], grads: Sequence[Array], means: Sequence[Array], *,
         lr: float, alpha: float, eps: float, weight_decay: float,
     ) -> None:  # fmt: skip
+        require_step("rmsprop_step", params, grads, means)
         for p, g, m in zip(params, grads, means, strict=True):
             g = g + weight_decay * p
             m[...] = alpha * m + (1 - alpha) * g * g
@@ -289,6 +303,7 @@ class ReferenceBackend(HostMemory):
         self, params: Sequence[Array], grads: Sequence[Array], means: Sequence[Array], deltas: Sequence[Array], *,
         lr: float, rho: float, eps: float, weight_decay: float,
     ) -> None:  # fmt: skip
+        require_step("adadelta_step", params, grads, means, deltas)
         for p, g, m, u in zip(params, grads, means, deltas, strict=True):
             g = g + weight_decay * p
             m[...] = rho * m + (1 - rho) * g * g
@@ -300,6 +315,7 @@ class ReferenceBackend(HostMemory):
         self, params: Sequence[Array], grads: Sequence[Array], means: Sequence[Array], squares: Sequence[Array], *,
         lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool, step: int,
     ) -> None:  # fmt: skip
+        require_step("adam_step", params, grads, means, squares)
         for p, g, m, v in zip(params, grads, means, squares, strict=True):
             if decoupled:
                 p *= 1 - lr * weight_decay

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import ShapeError
 from ...kernels.cpu import gemm as kernels
-from ..host import HostMemory, require, require_activation, require_float, result
+from ..host import HostMemory, require, require_activation, require_float, require_linear, require_product, result
 from ..workspace import scratch
 
 Array = npt.NDArray[Any]
@@ -22,17 +21,8 @@ class CpuLinear(HostMemory):
         self, a: Array, b: Array, *, trans_a: bool = False, trans_b: bool = False, out: Array | None = None
     ) -> Array:
         dtype = require_float("matmul", a=a, b=b)
-        for name, m in (("a", a), ("b", b)):
-            if m.ndim != 2:
-                raise ShapeError(f"matmul: {name} must have 2 axes, got shape {m.shape}")
-        left, right = a.T if trans_a else a, b.T if trans_b else b
-        if left.shape[1] != right.shape[0]:
-            raise ShapeError(
-                f"matmul: the inner sizes differ: {left.shape} times {right.shape}  "
-                f"(a {a.shape}, trans_a={trans_a}; b {b.shape}, trans_b={trans_b})"
-            )
-        c = result("matmul", out, (left.shape[0], right.shape[1]), dtype)
-        gemm(c, left, right, None)
+        c = result("matmul", out, require_product(a, b, trans_a, trans_b), dtype)
+        gemm(c, a.T if trans_a else a, b.T if trans_b else b, None)
         return c
 
     def linear_forward(
@@ -40,7 +30,7 @@ class CpuLinear(HostMemory):
     ) -> Array:
         require_activation("linear", activation)
         dtype = require_float("linear", x=x, w=w, b=b)
-        _require_fit(x, w)
+        require_linear("linear", x, w)
         if b is not None:
             require("linear", "b", b, (w.shape[0],), dtype)
         y = result("linear", out, (x.shape[0], w.shape[0]), dtype)
@@ -50,9 +40,9 @@ class CpuLinear(HostMemory):
     def linear_backward(
         self, dy: Array, x: Array, w: Array, *, needs_dx: bool = True
     ) -> tuple[Array | None, Array, Array]:
-        dtype = require_float("linear", dy=dy, x=x, w=w)
-        _require_fit(x, w)
-        require("linear", "dy", dy, (x.shape[0], w.shape[0]), dtype)
+        dtype = require_float("linear_backward", dy=dy, x=x, w=w)
+        require_linear("linear_backward", x, w)
+        require("linear_backward", "dy", dy, (x.shape[0], w.shape[0]), dtype)
         dx = None
         if needs_dx:
             dx = np.empty(x.shape, dtype)
@@ -75,10 +65,3 @@ def gemm(c: Array, a: Array, b: Array, bias: Array | None) -> None:
 def column_sums(total: Array, a: Array) -> None:
     """total [N] = the sum of the rows of a [M, N]."""
     kernels.column_sums(total, np.ascontiguousarray(a))
-
-
-def _require_fit(x: Array, w: Array) -> None:
-    if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[1]:
-        raise ShapeError(f"linear: x must be (N, IN) and w (OUT, IN) with one IN, got x {x.shape} and w {w.shape}")
-    if x.shape[0] == 0:
-        raise ShapeError(f"linear: an empty batch cannot be computed: skip it  (x {x.shape}; w {w.shape})")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...errors import ShapeError
 from ...kernels.cpu import loss as kernels
-from ..host import Array, HostMemory, empty, require_float, require_labels
+from ..host import Array, HostMemory, empty, require_float, require_rows
 from ..workspace import scratch
 
 
@@ -15,7 +14,7 @@ class CpuLoss(HostMemory):
 
     def softmax_cross_entropy_forward(self, logits: Array, labels: Array) -> tuple[Array, Array]:
         dtype = require_float("softmax_cross_entropy", logits=logits)
-        _require_rows("softmax_cross_entropy", "logits", logits, labels)
+        require_rows("softmax_cross_entropy", "logits", logits, labels)
         prob = empty(logits.shape, dtype)
         losses = scratch("softmax_cross_entropy losses", (len(labels),), "float64")
         loss = kernels.softmax_cross_entropy_forward(
@@ -25,13 +24,7 @@ class CpuLoss(HostMemory):
 
     def softmax_cross_entropy_backward(self, prob: Array, labels: Array) -> Array:
         dtype = require_float("softmax_cross_entropy_backward", prob=prob)
-        _require_rows("softmax_cross_entropy_backward", "prob", prob, labels)
+        require_rows("softmax_cross_entropy_backward", "prob", prob, labels)
         dx = empty(prob.shape, dtype)
         kernels.softmax_cross_entropy_backward(dx, np.ascontiguousarray(prob), np.ascontiguousarray(labels))
         return dx
-
-
-def _require_rows(op: str, name: str, a: Array, labels: Array) -> None:
-    if a.ndim != 2 or 0 in a.shape:
-        raise ShapeError(f"{op}: {name} must have shape (N, classes) with at least one of each, got {a.shape}")
-    require_labels(op, labels, *a.shape)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError
 from ...kernels.cpu import update as kernels
-from ..host import Array, HostMemory, as_channels_last, as_flat, require, require_float
+from ..host import Array, HostMemory, as_channels_last, as_flat, require_step
 
 Kernel = Callable[[Array, Array, Array], None]
 
@@ -61,26 +59,14 @@ def _step(
     op: str, kernel: Kernel, hyper: Sequence[float], params: Sequence[Array], grads: Sequence[Array],
     *states: Sequence[Array],
 ) -> None:  # fmt: skip
-    for arrays in (grads, *states):
-        if len(arrays) != len(params):
-            raise ArgumentError(f"{op}: {len(params)} parameters need as many gradients and states, got {len(arrays)}")
+    require_step(op, params, grads, *states)
     if not params:
         return
-    dtype = _check(op, params, grads, states)
     rows = [[as_flat(p) for p in params], [_in_order_of(p, g) for p, g in zip(params, grads, strict=True)]]
     rows += [[as_flat(a) for a in state] for state in states]
     starts = np.cumsum([0] + [p.size for p in params], dtype=np.int64)
     addresses = np.array([[_address(a) for a in row] for row in rows], np.int64)
-    kernel(starts, addresses, np.array(hyper, dtype))
-
-
-def _check(op: str, params: Sequence[Array], grads: Sequence[Array], states: Sequence[Sequence[Array]]) -> Any:
-    dtype = require_float(op, **{f"parameter {i}": p for i, p in enumerate(params)})
-    for i, p in enumerate(params):
-        require(op, f"gradient {i}", grads[i], p.shape, dtype)
-        for state in states:
-            require(op, f"state {i}", state[i], p.shape, dtype)
-    return dtype
+    kernel(starts, addresses, np.array(hyper, params[0].dtype))
 
 
 def _in_order_of(p: Array, g: Array) -> Array:
