@@ -6,6 +6,7 @@ from .augment import (
     RandomContrast,
     RandomCrop,
     RandomHorizontalFlip,
+    RandomResizedCrop,
     RandomShift,
 )
 from .batches import batches, count_batches
@@ -26,6 +27,7 @@ __all__ = [
     "RandomHorizontalFlip",
     "RandomShift",
     "RandomCrop",
+    "RandomResizedCrop",
     "RandomContrast",
     "RandomBrightness",
 ]

@@ -1,4 +1,4 @@
-"""Random changes to a batch that keep its labels right: flips, shifts, crops, contrast, brightness.
+"""Random changes to a batch that keep its labels right: flips, shifts, crops, scales, contrast, brightness.
 
 Each is called as step(x, rng) with x (N, C, H, W) and a NumPy generator, draws once per image, and returns a new array
 that lies channels-last in memory. Names and arguments follow torchvision's where it has them.
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ..errors import ArgumentError, ShapeError
 from .arguments import whole_number
 from .pixels import channels_last
+from .resize import resize_rectangles
 
 Array = npt.NDArray[Any]
 Rng = np.random.Generator
@@ -75,22 +76,53 @@ class RandomCrop:
     padding: int = 0
 
     def __post_init__(self) -> None:
-        for n in self._window():
+        for n in _pair(self.size):
             whole_number("RandomCrop", "size", n, 1)
         whole_number("RandomCrop", "padding", self.padding, 0)
 
-    def _window(self) -> tuple[int, int]:
-        return self.size if isinstance(self.size, tuple) else (self.size, self.size)
-
     def __call__(self, x: Array, rng: Rng) -> Array:
         _require_images("RandomCrop", x)
+        window = _pair(self.size)
         height, width = (n + 2 * self.padding for n in x.shape[2:])
-        if self._window()[0] > height or self._window()[1] > width:
+        if window[0] > height or window[1] > width:
             raise ShapeError(
-                f"RandomCrop: the window {self._window()} is larger than the padded image {(height, width)}  "
+                f"RandomCrop: the window {window} is larger than the padded image {(height, width)}  "
                 f"(x {x.shape} NCHW, padding {self.padding})"
             )
-        return _crop(x, rng, self._window(), self.padding)
+        return _crop(x, rng, window, self.padding)
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop:
+    """A rectangle with a share `scale` of the image's area and width / height within `ratio`, resampled to `size`.
+
+    Share and logarithm of the ratio are drawn evenly; a side longer than the image is cut to it. Bilinear.
+    Source: C. Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, section 6; ResNet's recipe varies scale and
+    place in the same spirit.
+    """
+
+    size: int | tuple[int, int]
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+
+    def __post_init__(self) -> None:
+        for n in _pair(self.size):
+            whole_number("RandomResizedCrop", "size", n, 1)
+        for name, (low, high), most in (("scale", self.scale, 1.0), ("ratio", self.ratio, float("inf"))):
+            if not 0 < low <= high <= most:
+                raise ArgumentError(
+                    f"RandomResizedCrop: {name} must be (low, high) with 0 < low <= high <= {most}, got {(low, high)}"
+                )
+
+    def __call__(self, x: Array, rng: Rng) -> Array:
+        _require_floats("RandomResizedCrop", x)
+        n, _, H, W = x.shape
+        area = H * W * rng.uniform(*self.scale, n)
+        ratio = np.exp(rng.uniform(*np.log(self.ratio), n))
+        height = np.clip(np.rint(np.sqrt(area / ratio)), 1, H).astype(np.intp)
+        width = np.clip(np.rint(np.sqrt(area * ratio)), 1, W).astype(np.intp)
+        top, left = rng.integers(0, H - height + 1), rng.integers(0, W - width + 1)
+        return resize_rectangles(x, top, left, height, width, _pair(self.size))
 
 
 @dataclass(frozen=True)
@@ -104,6 +136,7 @@ class RandomContrast:
 
     def __call__(self, x: Array, rng: Rng) -> Array:
         _require_floats("RandomContrast", x)
+        x = channels_last(x)  # so that the sum, and with it its rounding, has one order for every layout
         mean = x.mean(axis=(1, 2, 3), keepdims=True)
         return _cut((x - mean) * _factors(x, rng, self.amount) + mean)
 
@@ -120,6 +153,10 @@ class RandomBrightness:
     def __call__(self, x: Array, rng: Rng) -> Array:
         _require_floats("RandomBrightness", x)
         return _cut(x * _factors(x, rng, self.amount))
+
+
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return size if isinstance(size, tuple) else (size, size)
 
 
 def _crop(x: Array, rng: Rng, window: Sequence[int], padding: int) -> Array:
