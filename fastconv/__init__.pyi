@@ -1,5 +1,7 @@
 from . import data as data
 from . import functional as functional
+from . import lectures as lectures
+from . import models as models
 from . import nn as nn
 from . import optim as optim
 from .autograd.gradcheck import gradcheck as gradcheck

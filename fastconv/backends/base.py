@@ -38,6 +38,9 @@ class Backend(ABC):
 
     name: str
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
+        return self  # a copied network computes on the same device
+
     # Device ---------------------------------------------------------------------------------------------------------
 
     @abstractmethod

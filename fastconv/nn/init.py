@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from math import prod
 from typing import Any
 
@@ -9,17 +12,38 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import random
+from ..errors import ArgumentError
 
 Array = npt.NDArray[Any]
+
+_limit: ContextVar[int | None] = ContextVar("fastconv_largest_weight", default=None)
+
+
+@contextmanager
+def at_most(elements: int) -> Iterator[None]:
+    """Inside this block a larger array is an ArgumentError: for networks built as a file says that nobody vouches for."""
+    token = _limit.set(elements)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+def _require_room(shape: tuple[int, ...]) -> None:
+    limit = _limit.get()
+    if limit is not None and prod(shape) > limit:
+        raise ArgumentError(f"weights of shape {shape} are more than the {limit} elements allowed here")
 
 
 def uniform(shape: tuple[int, ...], bound: float, dtype: Any = None) -> Array:
     """Uniform between -bound and bound."""
+    _require_room(shape)
     return random.generator().uniform(-bound, bound, shape).astype(dtype or "float32")
 
 
 def normal(shape: tuple[int, ...], std: float, dtype: Any = None) -> Array:
     """Normal around 0 with the standard deviation std."""
+    _require_room(shape)
     return (std * random.generator().standard_normal(shape)).astype(dtype or "float32")
 
 
@@ -35,4 +59,5 @@ def xavier(shape: tuple[int, ...], dtype: Any = None) -> Array:
 
 def zeros(shape: tuple[int, ...], dtype: Any = None) -> Array:
     """All zero, for biases."""
+    _require_room(shape)
     return np.zeros(shape, dtype or "float32")

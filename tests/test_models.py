@@ -1,0 +1,169 @@
+"""SimpleConvNet and LeNet-5: sizes, the lectures' interface, gradients, and that they learn."""
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv.models import MODELS, build
+
+SMALL = {"input_dim": (1, 10, 10), "conv_param": {"filter_num": 4, "filter_size": 3}, "hidden_size": 6}
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    fc.manual_seed(0)
+
+
+def small_net():
+    return fc.models.SimpleConvNet(**SMALL)
+
+
+def images(n, shape=(1, 10, 10)):
+    rng = np.random.default_rng(1)
+    return rng.random((n, *shape), dtype="float32"), rng.integers(0, 10, n)
+
+
+def parameter_count(model):
+    return sum(p.size for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("model", "count"),
+    [
+        (lambda: fc.models.SimpleConvNet(), 433_890),
+        (lambda: fc.models.LeNet5(), 61_706),
+        (lambda: fc.models.LeNet5((3, 32, 32)), 62_006),
+        (lambda: fc.models.LeNet5((3, 32, 32), activation="relu", pooling="max", channels=(32, 64)), 256_830),
+    ],
+)
+def test_parameter_counts_are_the_lectures(model, count):
+    assert parameter_count(model()) == count
+
+
+def test_simple_convnet_shapes_are_the_lectures():
+    net = fc.models.SimpleConvNet()
+    shapes = {name: value.shape for name, value in net.params.items()}
+    assert shapes == {
+        "W1": (30, 1, 5, 5), "b1": (30,), "W2": (4320, 100), "b2": (100,), "W3": (100, 10), "b3": (10,),
+    }  # fmt: skip
+    assert list(net.layers) == ["Conv1", "Relu1", "Pool1", "Flatten", "Affine1", "Relu2", "Affine2"]
+    assert net.predict(np.zeros((2, 1, 28, 28), "float32")).shape == (2, 10)
+
+
+def test_first_weights_follow_weight_init_std():
+    plain = fc.models.SimpleConvNet(weight_init_std=0.05)
+    assert plain.params["W2"].std() == pytest.approx(0.05, rel=0.02)
+    assert not plain.params["b2"].any()
+    he = fc.models.SimpleConvNet(weight_init_std="relu")
+    assert he.params["W2"].std() == pytest.approx((2 / 4320) ** 0.5, rel=0.02)
+    xavier = fc.models.SimpleConvNet(weight_init_std="xavier")
+    assert xavier.params["W2"].std() == pytest.approx((1 / 4320) ** 0.5, rel=0.02)
+    with pytest.raises(fc.ArgumentError, match="weight_init_std"):
+        fc.models.SimpleConvNet(weight_init_std="best")
+
+
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("input_dim", [(1, 28, 28), (1, 32, 32), (3, 32, 32), (5, 28, 28)])
+def test_lenet5_takes_both_sizes_and_any_channels(input_dim, activation, pooling):
+    net = fc.models.LeNet5(input_dim, activation=activation, pooling=pooling)
+    assert net(np.zeros((2, *input_dim), "float32")).shape == (2, 10)
+    maps = net.s4(net.act3(net.c3(net.s2(net.act1(net.c1(np.zeros((1, *input_dim), "float32")))))))
+    assert maps.shape == (1, 16, 5, 5)
+
+
+def test_wrong_options_are_refused_by_name():
+    with pytest.raises(fc.ArgumentError, match="28x28 or 32x32"):
+        fc.models.LeNet5((1, 8, 8))
+    with pytest.raises(fc.ArgumentError, match="'gelu'"):
+        fc.models.LeNet5(activation="gelu")
+    with pytest.raises(fc.ArgumentError, match="filters"):
+        fc.models.SimpleConvNet(conv_param={"filters": 3})
+    with pytest.raises(fc.ArgumentError, match=r"alexnot.*simple_convnet, lenet5"):
+        build("alexnot")
+    with pytest.raises(fc.ArgumentError, match=r"lenet5.*depth"):
+        build("lenet5", {"depth": 3})
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_build_makes_the_same_network_from_its_config(name):
+    first = build(name)
+    again = build(first.name, first.config)
+    assert [p.shape for p in again.parameters()] == [p.shape for p in first.parameters()]
+    assert again.config == first.config
+
+
+def test_gradient_agrees_with_finite_differences():
+    net = fc.models.SimpleConvNet(**SMALL, weight_init_std="he")
+    x, t = images(3)
+    backward, numeric = net.gradient(x, t), net.numerical_gradient(x, t, eps=1e-6)
+    assert backward.keys() == numeric.keys() == set(net.params)
+    for name, expected in numeric.items():
+        assert backward[name].shape == expected.shape
+        np.testing.assert_allclose(backward[name], expected, atol=2e-7, rtol=1e-3, err_msg=name)
+
+
+def test_params_are_views_that_train_the_network():
+    net = small_net()
+    x, t = images(20)
+    before = net.loss(x, t)
+    for _ in range(10):
+        grads = net.gradient(x, t)
+        for name in net.params:
+            net.params[name] -= 0.5 * grads[name]
+    assert net.loss(x, t) < before
+
+
+def test_setting_params_copies_and_checks_the_shape():
+    net = small_net()
+    new = np.full((6, 10), 0.5)
+    net.params["W3"] = new
+    new[:] = 7
+    assert (net.affine2.weight.numpy() == 0.5).all()
+    with pytest.raises(fc.ShapeError, match=r"W3 has shape \(6, 10\)"):
+        net.params["W3"] = np.zeros((10, 6))
+    with pytest.raises(fc.ArgumentError, match="W9"):
+        net.params["W9"] = new
+
+
+def test_accuracy_counts_the_last_smaller_batch_and_takes_one_hot():
+    net = small_net()
+    x, _ = images(25)
+    t = net.predict(x).argmax(1)
+    assert net.accuracy(x, t, batch_size=10) == 1
+    assert net.accuracy(x, np.eye(10)[t], batch_size=10) == 1
+    t[-1] = (t[-1] + 1) % 10
+    assert net.accuracy(x, t, batch_size=10) == pytest.approx(24 / 25)
+    with pytest.raises(fc.ShapeError, match="one label per image"):
+        net.accuracy(x, t[:3])
+
+
+@pytest.mark.parametrize("name", ["params.pkl", "params.safetensors"])
+def test_saved_params_come_back(tmp_path, name):
+    net, other = small_net(), small_net()
+    x, _ = images(4)
+    net.save_params(tmp_path / name)
+    other.load_params(tmp_path / name)
+    assert (other.predict(x) == net.predict(x)).all()
+
+
+def test_params_of_another_network_change_nothing(tmp_path):
+    net = small_net()
+    other = fc.models.SimpleConvNet(**{**SMALL, "hidden_size": 7})
+    other.save_params(tmp_path / "params.pkl")
+    before = {name: value.copy() for name, value in net.params.items()}
+    with pytest.raises(fc.ShapeError, match="W2"):
+        net.load_params(tmp_path / "params.pkl")
+    assert all((net.params[name] == value).all() for name, value in before.items())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_networks_learn_a_small_set_by_heart(name):
+    net = build(name, {"weight_init_std": "he"} if name == "simple_convnet" else None)
+    x, t = images(30, (1, 28, 28))
+    optimizer = fc.optim.Adam(net.parameters(), lr=0.003)
+    for _ in range(60):
+        optimizer.zero_grad()
+        fc.functional.cross_entropy(net(x), t).backward()
+        optimizer.step()
+    assert net.accuracy(x, t) == 1
