@@ -10,6 +10,7 @@ The addresses are used within the call only: whoever calls keeps the arrays aliv
 
 import math
 
+import numpy as np
 from numba import carray, types
 from numba.core.typing import signature
 from numba.extending import intrinsic
@@ -32,29 +33,26 @@ def _pointer(typingctx, address, like):
 
 
 @kernel
-def _places(chunk, chunks, starts):
-    """(tensor, first element, number of elements) of each piece in the stretch of a chunk."""
-    place, end = span(chunk, chunks, starts[-1], LINE)
-    tensor = 0
-    while place < end:
-        while starts[tensor + 1] <= place:
-            tensor += 1
-        stop = min(end, starts[tensor + 1])
-        yield tensor, place - starts[tensor], stop - place
-        place = stop
+def _piece_at(place, end, starts):
+    """(tensor, its first element, number of elements) of the tensor that holds a place, up to `end`."""
+    tensor = np.searchsorted(starts, place, side="right") - 1
+    return tensor, place - starts[tensor], min(end, starts[tensor + 1]) - place
 
 
 @kernel
-def _piece(row, addresses, place, hyper):
-    tensor, first, size = place
+def _part(row, addresses, piece, hyper):
+    tensor, first, size = piece
     return carray(_pointer(addresses[row, tensor] + first * hyper.itemsize, hyper), size)
 
 
 @ordered_kernel
 def _gradient_descent(chunk, chunks, starts, addresses, hyper):
     lr, decay = hyper[0], hyper[1]
-    for place in _places(chunk, chunks, starts):
-        p, g = _piece(0, addresses, place, hyper), _piece(1, addresses, place, hyper)
+    place, end = span(chunk, chunks, starts[-1], LINE)
+    while place < end:
+        piece = _piece_at(place, end, starts)
+        place += piece[2]
+        p, g = _part(0, addresses, piece, hyper), _part(1, addresses, piece, hyper)
         for i in range(p.size):
             p[i] -= lr * (g[i] + decay * p[i])
 
@@ -62,9 +60,12 @@ def _gradient_descent(chunk, chunks, starts, addresses, hyper):
 @ordered_kernel
 def _momentum(chunk, chunks, starts, addresses, hyper):
     lr, decay, momentum, nesterov = hyper[0], hyper[1], hyper[2], hyper[3] != 0
-    for place in _places(chunk, chunks, starts):
-        p, g = _piece(0, addresses, place, hyper), _piece(1, addresses, place, hyper)
-        v = _piece(2, addresses, place, hyper)
+    place, end = span(chunk, chunks, starts[-1], LINE)
+    while place < end:
+        piece = _piece_at(place, end, starts)
+        place += piece[2]
+        p, g = _part(0, addresses, piece, hyper), _part(1, addresses, piece, hyper)
+        v = _part(2, addresses, piece, hyper)
         for i in range(p.size):
             d = g[i] + decay * p[i]
             v[i] = momentum * v[i] + d
@@ -74,9 +75,12 @@ def _momentum(chunk, chunks, starts, addresses, hyper):
 @ordered_kernel
 def _adagrad(chunk, chunks, starts, addresses, hyper):
     lr, decay, eps = hyper[0], hyper[1], hyper[2]
-    for place in _places(chunk, chunks, starts):
-        p, g = _piece(0, addresses, place, hyper), _piece(1, addresses, place, hyper)
-        s = _piece(2, addresses, place, hyper)
+    place, end = span(chunk, chunks, starts[-1], LINE)
+    while place < end:
+        piece = _piece_at(place, end, starts)
+        place += piece[2]
+        p, g = _part(0, addresses, piece, hyper), _part(1, addresses, piece, hyper)
+        s = _part(2, addresses, piece, hyper)
         for i in range(p.size):
             d = g[i] + decay * p[i]
             s[i] += d * d
@@ -86,9 +90,12 @@ def _adagrad(chunk, chunks, starts, addresses, hyper):
 @ordered_kernel
 def _rmsprop(chunk, chunks, starts, addresses, hyper):
     lr, decay, eps, alpha, rest = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
-    for place in _places(chunk, chunks, starts):
-        p, g = _piece(0, addresses, place, hyper), _piece(1, addresses, place, hyper)
-        m = _piece(2, addresses, place, hyper)
+    place, end = span(chunk, chunks, starts[-1], LINE)
+    while place < end:
+        piece = _piece_at(place, end, starts)
+        place += piece[2]
+        p, g = _part(0, addresses, piece, hyper), _part(1, addresses, piece, hyper)
+        m = _part(2, addresses, piece, hyper)
         for i in range(p.size):
             d = g[i] + decay * p[i]
             m[i] = alpha * m[i] + rest * d * d
@@ -98,9 +105,12 @@ def _rmsprop(chunk, chunks, starts, addresses, hyper):
 @ordered_kernel
 def _adadelta(chunk, chunks, starts, addresses, hyper):
     lr, decay, eps, rho, rest = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
-    for place in _places(chunk, chunks, starts):
-        p, g = _piece(0, addresses, place, hyper), _piece(1, addresses, place, hyper)
-        m, u = _piece(2, addresses, place, hyper), _piece(3, addresses, place, hyper)
+    place, end = span(chunk, chunks, starts[-1], LINE)
+    while place < end:
+        piece = _piece_at(place, end, starts)
+        place += piece[2]
+        p, g = _part(0, addresses, piece, hyper), _part(1, addresses, piece, hyper)
+        m, u = _part(2, addresses, piece, hyper), _part(3, addresses, piece, hyper)
         for i in range(p.size):
             d = g[i] + decay * p[i]
             m[i] = rho * m[i] + rest * d * d
@@ -113,9 +123,12 @@ def _adadelta(chunk, chunks, starts, addresses, hyper):
 def _adam(chunk, chunks, starts, addresses, hyper):
     rate, decay, eps, shrink, correction = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
     beta1, rest1, beta2, rest2 = hyper[5], hyper[6], hyper[7], hyper[8]
-    for place in _places(chunk, chunks, starts):
-        p, g = _piece(0, addresses, place, hyper), _piece(1, addresses, place, hyper)
-        m, v = _piece(2, addresses, place, hyper), _piece(3, addresses, place, hyper)
+    place, end = span(chunk, chunks, starts[-1], LINE)
+    while place < end:
+        piece = _piece_at(place, end, starts)
+        place += piece[2]
+        p, g = _part(0, addresses, piece, hyper), _part(1, addresses, piece, hyper)
+        m, v = _part(2, addresses, piece, hyper), _part(3, addresses, piece, hyper)
         for i in range(p.size):
             q = shrink * p[i]
             d = g[i] + decay * q
