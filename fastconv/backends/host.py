@@ -13,6 +13,7 @@ from .base import ACTIVATIONS, Backend
 
 Array = npt.NDArray[Any]
 
+DIRECTIONS = ("forward", "backward_data", "backward_weight")
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
 
 
@@ -93,6 +94,12 @@ def require_activation(op: str, kind: str | None) -> None:
     """Raise ArgumentError for an activation that no backend has."""
     if kind is not None and kind not in ACTIVATIONS:
         raise ArgumentError(f"{op}: activation must be one of {', '.join(ACTIVATIONS)}, got {kind!r}")
+
+
+def require_direction(direction: str) -> None:
+    """Raise ArgumentError for a pass that convolution does not have."""
+    if direction not in DIRECTIONS:
+        raise ArgumentError(f"explain: direction must be one of {', '.join(DIRECTIONS)}, got {direction!r}")
 
 
 def require_labels(op: str, labels: Array, n: int, classes: int) -> None:

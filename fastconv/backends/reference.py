@@ -20,6 +20,7 @@ from .host import (
     empty,
     require,
     require_activation,
+    require_direction,
     require_float,
     require_linear,
     require_product,
@@ -119,6 +120,7 @@ class ReferenceBackend(HostMemory):
         return _store(_unpadded(xp, g), out, g.x_shape, dtype)
 
     def explain(self, g: Conv2dGeometry, direction: str = "forward") -> list[Candidate]:
+        require_direction(direction)
         return [Candidate("taps", "one matrix product per filter tap, the specification; takes every geometry")]
 
     # Pooling --------------------------------------------------------------------------------------------------------
