@@ -10,6 +10,8 @@ from .autograd.tensor import Tensor as Tensor
 from .autograd.tensor import tensor as tensor
 from .backends.select import available as available
 from .backends.select import use as use
+from .checkpoint import load as load
+from .checkpoint import save as save
 from .errors import ArgumentError as ArgumentError
 from .errors import BackendError as BackendError
 from .errors import DataError as DataError

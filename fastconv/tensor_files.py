@@ -25,7 +25,7 @@ Path_ = str | os.PathLike[str]
 MAX_HEADER = 1 << 20  # bytes
 MAX_TENSORS = 8192
 MAX_FILE = 8 << 30  # bytes
-_DTYPES = {"F16": 2, "F32": 4, "F64": 8, "I64": 8, "I32": 4, "U8": 1}
+DTYPES = ("F16", "F32", "F64", "I64", "I32", "U8")
 
 
 def write_tensors(path: Path_, arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> None:
@@ -118,8 +118,8 @@ def _check_header(path: Path, data: bytes) -> dict[str, str]:
         raise malformed(path, f"{len(header)} arrays are more than the {MAX_TENSORS} allowed")
     for name, entry in header.items():
         dtype = entry.get("dtype") if isinstance(entry, dict) else None
-        if dtype not in _DTYPES:
-            raise malformed(path, f"{name} has the element type {dtype!r}; known are {', '.join(_DTYPES)}")
+        if dtype not in DTYPES:
+            raise malformed(path, f"{name} has the element type {dtype!r:.40}; known are {', '.join(DTYPES)}")
     return metadata
 
 

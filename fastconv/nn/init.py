@@ -21,7 +21,7 @@ _limit: ContextVar[int | None] = ContextVar("fastconv_largest_weight", default=N
 
 @contextmanager
 def at_most(elements: int) -> Iterator[None]:
-    """Inside this block a larger array is an ArgumentError: for networks built as a file says that nobody vouches for."""
+    """Inside this block a larger array is an ArgumentError: for networks built as an untrusted file says."""
     token = _limit.set(elements)
     try:
         yield
