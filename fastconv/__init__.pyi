@@ -24,4 +24,5 @@ from .geometry import Pool2dGeometry as Pool2dGeometry
 from .ops.conv2d import col2im as col2im
 from .ops.conv2d import im2col as im2col
 from .random import manual_seed as manual_seed
+from .summary import summary as summary
 from .version import __version__ as __version__

@@ -1,0 +1,126 @@
+"""What a network consists of: every layer's output shape, parameters and multiplications."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .autograd.mode import no_grad
+from .autograd.tensor import Tensor
+from .backends import select
+from .errors import ShapeError
+from .nn.module import Module, Parameter, observe
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One call of a layer: its dotted name, its kind, its output's shape, its own parameters, their bytes, and the
+    multiplications for one image."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    bytes: int
+    multiplications: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Rows in the order in which the layers run. Printing it gives a table, `rich.print` a coloured one."""
+
+    model: str
+    input_shape: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def parameters(self) -> int:
+        """All numbers that training changes; a layer that runs twice counts once."""
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def bytes(self) -> int:
+        """Their memory."""
+        return sum(row.bytes for row in self.rows)
+
+    @property
+    def multiplications(self) -> int:
+        """Of one image's forward pass."""
+        return sum(row.multiplications for row in self.rows)
+
+    def __str__(self) -> str:
+        from io import StringIO
+
+        from rich.console import Console
+
+        table = self.__rich__()
+        console = Console(file=StringIO(), width=120, color_system=None)
+        with console.capture() as text:
+            console.print(table)
+        return "\n".join(line.rstrip() for line in text.get().splitlines())
+
+    def __rich__(self) -> Table:
+        from rich import box
+        from rich.table import Table
+
+        one = " x ".join(map(str, self.input_shape))
+        table = Table(title=f"{self.model}, input {one}", box=box.SIMPLE_HEAD, show_footer=True, title_justify="left")
+        table.add_column("layer", footer="total")
+        table.add_column("kind")
+        table.add_column("output shape", justify="right")
+        table.add_column("parameters", justify="right", footer=f"{self.parameters:,}")
+        table.add_column("bytes", justify="right", footer=f"{self.bytes:,}")
+        table.add_column("multiplications / image", justify="right", footer=f"{self.multiplications:,}")
+        for row in self.rows:
+            shape = " x ".join(map(str, row.shape)) or "1"
+            counts = (f"{n:,}" if n else "-" for n in (row.parameters, row.bytes, row.multiplications))
+            table.add_row(row.name, row.kind, shape, *counts)
+        return table
+
+
+def summary(model: Module, input_shape: Sequence[int]) -> Summary:
+    """Run one image of zeros, shape (C, H, W) or what else one item of a batch is, and write down every layer.
+
+    A layer is a module without modules inside, or one with parameters of its own. The model is as it was afterwards.
+
+    Raises:
+        ShapeError: the input does not fit the model; the text is that of the layer that cannot take it.
+    """
+    input_shape = tuple(int(n) for n in input_shape)
+    if not input_shape or min(input_shape) < 1:
+        raise ShapeError(f"summary: input_shape must be that of one image, (C, H, W), got {input_shape}")
+    names = {id(module): name for name, module in model.named_modules()}
+    rows: list[Row] = []
+    counted: set[int] = set()
+
+    def write_down(module: Module, inputs: tuple[Any, ...], y: Any) -> None:
+        own = [v for v in vars(module).values() if isinstance(v, Parameter)]
+        if not own and any(True for _ in module.named_children()):
+            return
+        fresh = [p for p in own if id(p) not in counted]
+        counted.update(id(p) for p in fresh)
+        parameters, size = sum(p.size for p in fresh), sum(p.size * p.dtype.itemsize for p in fresh)
+        multiplications = module.multiplications(tuple(inputs[0].shape), y.shape)
+        name = names.get(id(module)) or "(itself)"
+        rows.append(Row(name, type(module).__name__, y.shape[1:], parameters, size, multiplications))
+
+    was_training = [(module, module.training) for _, module in model.named_modules()]
+    model.eval()
+    try:
+        with no_grad(), observe(write_down):
+            model(_zeros(model, input_shape))
+    finally:
+        for module, mode in was_training:
+            module.training = mode
+    return Summary(type(model).__name__, input_shape, tuple(rows))
+
+
+def _zeros(model: Module, shape: tuple[int, ...]) -> Tensor:
+    """One image of zeros where the model's parameters lie, of their type."""
+    first = next(iter(model.parameters()), None)
+    backend = select.current() if first is None else first.backend
+    return Tensor(backend.zeros((1, *shape), "float32" if first is None else first.dtype), backend)
