@@ -6,6 +6,7 @@ that lies channels-last in memory. Names and arguments follow torchvision's wher
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -118,7 +119,7 @@ class RandomResizedCrop:
         _require_floats("RandomResizedCrop", x)
         n, _, H, W = x.shape
         area = H * W * rng.uniform(*self.scale, n)
-        ratio = np.exp(rng.uniform(*np.log(self.ratio), n))
+        ratio = np.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1]), n))
         height = np.clip(np.rint(np.sqrt(area / ratio)), 1, H).astype(np.intp)
         width = np.clip(np.rint(np.sqrt(area * ratio)), 1, W).astype(np.intp)
         top, left = rng.integers(0, H - height + 1), rng.integers(0, W - width + 1)

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .pixels import channels_last
-
 Array = npt.NDArray[Any]
 
 
@@ -25,7 +23,7 @@ def resize_rectangles(
 
     top, left, height, width: whole numbers (N,), rectangles inside the image, at least one pixel each way.
     """
-    rows = channels_last(x).transpose(0, 2, 3, 1)  # [N, H, W, C]
+    rows = x.transpose(0, 2, 3, 1)  # [N, H, W, C]
     image = np.arange(len(x))[:, None]
     above, below, weight = _neighbours(top, height, size[0], x.dtype)
     rows = _mix(rows[image, above], rows[image, below], weight[:, :, None, None])  # [N, OH, W, C]
