@@ -58,7 +58,7 @@ class _Window2d:
     def __post_init__(self) -> None:
         for f in fields(self):
             if f.init and f.type == "int":
-                object.__setattr__(self, f.name, _index(self.op, f.name, getattr(self, f.name)))
+                object.__setattr__(self, f.name, whole_number(self.op, f.name, getattr(self, f.name)))
         self._check_positive("N", "C", "H", "W", rule=ShapeError)
         self._check_positive("KH", "KW", rule=ShapeError)
         self._check_positive("SH", "SW", "DH", "DW", rule=ArgumentError)
@@ -406,6 +406,11 @@ def _sides(op: str, padding: Any, sizes: Any, extents: Any, strides: Any, seen: 
     return ph, ph, pw, pw
 
 
+def pair(op: str, what: str, value: Any) -> tuple[int, int]:
+    """One number for both axes, or (height, width), as plain ints; raises ArgumentError for anything else."""
+    return _pair(op, what, _frozen(op, what, value), f"{what}={value!r}")
+
+
 def _pair(op: str, what: str, value: Any, seen: str) -> tuple[int, int]:
     """One number for both axes, or (height, width)."""
     if isinstance(value, tuple) and len(value) == 2:
@@ -436,7 +441,8 @@ def _frozen(op: str, what: str, value: Any, *shapes: tuple[int, ...]) -> Any:
         raise ArgumentError(f"{op}: {what} must be made of whole numbers, got {value!r}  ({seen})") from None
 
 
-def _index(op: str, what: str, value: Any) -> int:
+def whole_number(op: str, what: str, value: Any) -> int:
+    """`value` as a plain int; raises ArgumentError where it is none."""
     try:
         return operator.index(value)
     except TypeError:

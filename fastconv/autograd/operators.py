@@ -77,6 +77,7 @@ class Add(Function):
     name = "add"
 
     def forward(self, be: Backend, a: Array, b: Array) -> Array:
+        _require_broadcast(self.name, a, b)
         self.save(a.shape, b.shape)
         return a + b
 
@@ -91,6 +92,7 @@ class Subtract(Function):
     name = "subtract"
 
     def forward(self, be: Backend, a: Array, b: Array) -> Array:
+        _require_broadcast(self.name, a, b)
         self.save(a.shape, b.shape)
         return a - b
 
@@ -105,6 +107,7 @@ class Multiply(Function):
     name = "multiply"
 
     def forward(self, be: Backend, a: Array, b: Array) -> Array:
+        _require_broadcast(self.name, a, b)
         self.save(a, b)
         return a * b
 
@@ -120,6 +123,7 @@ class Divide(Function):
     name = "divide"
 
     def forward(self, be: Backend, a: Array, b: Array) -> Array:
+        _require_broadcast(self.name, a, b)
         self.save(a, b)
         return a / b
 
@@ -207,6 +211,12 @@ class Transpose(Function):
     def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
         (axes,) = self.saved
         return (be.asarray(dy.transpose([axes.index(i) for i in range(len(axes))])),)
+
+
+def _require_broadcast(op: str, a: Array, b: Array) -> None:
+    for m, n in zip(reversed(a.shape), reversed(b.shape), strict=False):
+        if m != n and 1 not in (m, n):
+            raise ShapeError(f"{op}: shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit together")
 
 
 def unbroadcast(dy: Array, shape: tuple[int, ...]) -> Array:

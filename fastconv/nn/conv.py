@@ -6,7 +6,7 @@ from typing import Any
 
 from ..autograd.tensor import Tensor
 from ..errors import ArgumentError, UnsupportedError
-from ..geometry import Padding, Size2
+from ..geometry import Padding, Size2, pair, whole_number
 from ..ops.conv2d import conv2d
 from . import init
 from .module import Module, Parameter
@@ -30,12 +30,18 @@ class Conv2d(Module):
             raise UnsupportedError(f"Conv2d: padding_mode {padding_mode!r} is not implemented; only 'zeros' is")
         if device is not None:
             raise UnsupportedError("Conv2d: choose the device with fc.use(...) instead of device=")
+        in_channels, out_channels, groups = (
+            whole_number("Conv2d", name, n)
+            for name, n in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups))
+        )
         if min(in_channels, out_channels, groups) < 1 or in_channels % groups or out_channels % groups:
             raise ArgumentError(
                 f"Conv2d: in_channels (={in_channels}) and out_channels (={out_channels}) must be positive multiples "
                 f"of groups (={groups})"
             )
-        KH, KW = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)  # type: ignore[arg-type]
+        KH, KW = pair("Conv2d", "kernel_size", kernel_size)
+        if min(KH, KW) < 1:
+            raise ArgumentError(f"Conv2d: kernel_size must be at least 1, got {(KH, KW)}")
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         fan_in = in_channels // groups * KH * KW
         self.weight = Parameter(init.uniform((out_channels, in_channels // groups, KH, KW), fan_in**-0.5, dtype))

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..autograd.tensor import Tensor
 from ..errors import ArgumentError
+from ..geometry import whole_number
 from ..ops.linear import linear
 from . import init
 from .module import Module, Parameter
@@ -19,6 +20,8 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None) -> None:
         super().__init__()
+        in_features = whole_number("Linear", "in_features", in_features)
+        out_features = whole_number("Linear", "out_features", out_features)
         if min(in_features, out_features) < 1:
             raise ArgumentError(f"Linear: both sizes must be at least 1, got {in_features} and {out_features}")
         self.weight = Parameter(init.uniform((out_features, in_features), in_features**-0.5, dtype))

@@ -67,4 +67,5 @@ def col2im(col: Any, x_shape: tuple[int, ...], FH: int, FW: int, stride: int = 1
 
 
 def _window(x_shape: tuple[int, ...], FH: int, FW: int, stride: int, pad: int) -> Conv2dGeometry:
-    return Conv2dGeometry.from_shapes(x_shape, (1, tuple(x_shape)[1], FH, FW), stride=stride, padding=pad)
+    channels = x_shape[1] if len(x_shape) > 1 else 1
+    return Conv2dGeometry.from_shapes(x_shape, (1, channels, FH, FW), stride=stride, padding=pad)

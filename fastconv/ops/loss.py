@@ -7,7 +7,7 @@ from typing import Any
 from ..autograd.function import Function
 from ..autograd.tensor import Tensor, as_tensor, as_tensors
 from ..backends.base import Array, Backend
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 
 
 class SoftmaxCrossEntropy(Function):
@@ -47,13 +47,17 @@ def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Tensor:
     logits (N, classes); labels (N,) whole numbers from 0 to classes - 1, or one-hot rows (N, classes).
     """
     logits, labels = as_tensors(logits, labels)
-    labels = class_indices(labels)
-    if logits.ndim != 2:
+    if logits.ndim != 2 or logits.shape[1] == 0:
         raise ShapeError(f"cross_entropy: logits must be (N, classes), got {logits.shape}")
     if logits.shape[0] == 0:
-        raise ShapeError(f"cross_entropy: the batch is empty, logits {logits.shape}")
-    if labels.shape != logits.shape[:1]:
-        raise ShapeError(f"cross_entropy: one label per row is needed, logits {logits.shape}, labels {labels.shape}")
+        raise ShapeError(f"cross_entropy: the batch is empty, logits {logits.shape}, labels {labels.shape}")
+    if labels.shape not in (logits.shape, logits.shape[:1]):
+        raise ShapeError(
+            f"cross_entropy: one label per row or one-hot rows are needed, logits {logits.shape}, labels {labels.shape}"
+        )
+    labels = class_indices(labels)
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(f"cross_entropy: labels must be whole numbers or one-hot rows, got {labels.dtype}")
     if reduction not in ("mean", "sum"):
         raise ArgumentError(f"cross_entropy: reduction must be 'mean' or 'sum', got {reduction!r}")
     loss = SoftmaxCrossEntropy.apply(logits, labels)

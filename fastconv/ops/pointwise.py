@@ -7,6 +7,7 @@ from typing import Any
 from ..autograd.function import Function
 from ..autograd.tensor import Tensor, as_tensor
 from ..backends.base import Array, Backend
+from ..errors import ArgumentError
 
 
 class Activation(Function):
@@ -30,7 +31,9 @@ def relu(x: Any) -> Tensor:
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
-    """negative_slope * x for x < 0, x for x >= 0; the slope must be positive."""
+    """negative_slope * x for x < 0, x for x >= 0; the slope must be positive, so that the output tells the sign."""
+    if not negative_slope > 0:
+        raise ArgumentError(f"leaky_relu: negative_slope must be positive, got {negative_slope}")
     return Activation.apply(as_tensor(x), kind="leaky_relu", slope=negative_slope)
 
 
