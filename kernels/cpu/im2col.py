@@ -1,4 +1,4 @@
-"""Windows of an image as the rows of a matrix, and back: the lectures' way to a convolution, kept to be read and compared.
+"""Windows of an image as rows of a matrix, and back: the lectures' convolution, kept to be read and compared.
 
     cols[(n, oh, ow), (c, kh, kw)] = x[n, oh*SH - PH + kh*DH, ow*SW - PW + kw*DW, c], zero in the padding
 

@@ -30,13 +30,37 @@ def cpu_features() -> frozenset[str]:
 
 
 @cache
+def vector_bytes() -> int:
+    """Bytes of the vectors that kernels use: what the CPU has, or FASTCONV_SIMD_WIDTH (in bits) where that is less."""
+    features = cpu_features()
+    widest = 64 if {"avx512f", "avx512vl"} <= features else 32 if {"avx2", "fma"} <= features else 16
+    chosen = os.environ.get("FASTCONV_SIMD_WIDTH")
+    if chosen is None:
+        return widest
+    if chosen not in ("128", "256", "512"):
+        raise ValueError(f"FASTCONV_SIMD_WIDTH must be 128, 256 or 512 bits, got {chosen!r}")
+    return min(int(chosen) // 8, widest)
+
+
+@cache
 def cache_folder() -> Path:
     """Where this version's compiled kernels are kept; FASTCONV_CACHE_DIR overrides the user's cache folder."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
-    digest.update(repr((numba.__version__, llvmlite.__version__, sys.version, sorted(cpu_features()))).encode())
+    digest.update(
+        repr(
+            (
+                numba.__version__,
+                llvmlite.__version__,
+                sys.version,
+                sorted(cpu_features()),
+                vector_bytes(),
+                config.BOUNDSCHECK,
+            )
+        ).encode()
+    )
     return _writable_base() / f"kernels-{digest.hexdigest()[:16]}"
 
 

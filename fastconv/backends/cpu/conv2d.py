@@ -16,6 +16,7 @@ from ...kernels.cpu import im2col as columns
 from ..base import Candidate
 from ..host import HostMemory, as_channels_last, require, require_activation, require_float, result
 from ..workspace import scratch
+from . import conv2d_tiles as tiles
 from .linear import column_sums, gemm
 
 Array = npt.NDArray[Any]
@@ -165,13 +166,17 @@ def _im2col(run: Callable[..., None]) -> Algorithm:
     )  # fmt: skip
 
 
+def _tiles(run: Callable[..., None]) -> Algorithm:
+    return Algorithm("tiles", "tiles of pixels by channels in registers, no buffer", _accepts_all, run)
+
+
 def _direct(run: Callable[..., None]) -> Algorithm:
     return Algorithm("direct", "plain loops, every geometry, no buffer", _accepts_all, run)
 
 
 ALGORITHMS = {
-    "forward": (_im2col(_im2col_forward), _direct(_direct_forward)),
-    "backward_data": (_im2col(_im2col_backward_data), _direct(_direct_backward_data)),
+    "forward": (_im2col(_im2col_forward), _tiles(tiles.forward), _direct(_direct_forward)),
+    "backward_data": (_im2col(_im2col_backward_data), _tiles(tiles.backward_data), _direct(_direct_backward_data)),
     "backward_weight": (_im2col(_im2col_backward_weight), _direct(_direct_backward_weight)),
 }
 

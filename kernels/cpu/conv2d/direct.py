@@ -11,7 +11,7 @@ adds in the order of the loops: the result does not depend on the number of thre
 
 from numba import int64, prange
 
-from .jit import parallel_kernel
+from ..jit import parallel_kernel
 
 
 @parallel_kernel

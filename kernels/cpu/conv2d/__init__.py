@@ -1,0 +1,6 @@
+"""Convolution on the CPU, channels-last: tiles through the SIMD micro-kernel, and plain loops for the rest."""
+
+from .direct import conv2d_backward_data, conv2d_backward_weight, conv2d_forward
+from .tiles import conv2d_tiles
+
+__all__ = ["conv2d_backward_data", "conv2d_backward_weight", "conv2d_forward", "conv2d_tiles"]

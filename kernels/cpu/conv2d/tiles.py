@@ -1,0 +1,99 @@
+"""Convolution as tiles of MR pixels by NV vectors of channels: forward, and backward-data phase by phase.
+
+    y[q, k] = act(start[k] + sum over taps t, channels c:  x[q at tap t, c] * w[t, c, k])
+
+q runs over a grid of N * I * J pixels, whose place in x and in y is given by steps, so that one kernel serves every
+stride, dilation and padding, and the phases of a strided backward-data. A tile is any MR neighbouring pixels of the
+grid: it crosses rows and images, so narrow maps lose nothing. A tap that leaves the image reads a row of zeros; tiles
+that lie inside need no table of their own.
+
+x and y channels-last; w packed in blocks of COLUMNS vectors of output channels, each block [taps][channels][lanes], the
+last block one vector where that is enough. One chunk owns some pixels and some blocks.
+"""
+
+import numpy as np
+
+from ..jit import kernel
+from ..micro import COLUMNS, PACKED, ROWS_1, ROWS_2, micro_kernel
+from ..parallel import parallel_for
+from ..simd import VECTOR_BYTES, address
+
+
+@kernel
+def conv2d_tiles(y, x, w, bias, zeros, taps, runs, p):
+    """Write y's pixels of one grid.
+
+    Args:
+        y, x, w: flat arrays; w packed. bias: padded with zeros to whole blocks. zeros: as long as the longest run.
+        taps: [T, 2] rows and columns from a pixel's own place in x to the tap.
+        runs: [COLUMNS, T, 3] the runs of the micro-kernel for blocks of 1 and of COLUMNS vectors.
+        p: (N I J of the grid; offset of its first pixel in x and bytes per step of N, I, J; the same in y;
+            H W of x and the pixels one step of I, J moves in it; columns, blocks, pixels a chunk, blocks a chunk; act).
+    """
+    (N, I, J), _, _, _, (_, blocks, size, per_chunk), _ = p
+    chunks = -(-(N * I * J) // size) * -(-blocks // per_chunk)
+    parallel_for(_chunk_of_tiles, chunks, (y, x, w, bias, zeros, taps, runs, p))
+
+
+@kernel
+def _chunk_of_tiles(chunk, y, x, w, bias, zeros, taps, runs, p):
+    (N, I, J), _, _, _, (columns, blocks, size, per_chunk), _ = p
+    pixel_chunks = -(-(N * I * J) // size)
+    first = chunk % pixel_chunks * size
+    span = first, min(first + size, N * I * J)
+    block0 = chunk // pixel_chunks * per_chunk
+    block1 = min(block0 + per_chunk, blocks)
+    lanes = VECTOR_BYTES // x.itemsize
+    narrow = block1 == blocks and columns - (blocks - 1) * COLUMNS * lanes <= lanes
+    wide1 = block1 - 1 if narrow else block1
+    if block0 < wide1:
+        _sweep(ROWS_2, COLUMNS, span, (block0, wide1), y, x, w, bias, zeros, taps, runs[COLUMNS - 1], p)
+    if narrow:
+        _sweep(ROWS_1, 1, span, (wide1, block1), y, x, w, bias, zeros, taps, runs[0], p)
+
+
+@kernel
+def _sweep(MR, NV, span, block_span, y, x, w, bias, zeros, taps, runs, p):
+    """All tiles of a chunk of pixels, each with all blocks of the chunk."""
+    (_, I, J), (x0, xn, xi, xj), (y0, yn, yi, yj), (H, W, RS, CS), (columns, _, _, _), act = p
+    first, last = span
+    T = len(taps)
+    own, outs, place = np.empty(MR, np.int64), np.empty(MR, np.int64), np.empty((MR, 2), np.int64)
+    table = np.empty((T, MR), np.int64)
+    block_columns = COLUMNS * (VECTOR_BYTES // x.itemsize)
+    block_bytes = 0 if T == 0 else runs[:, 2].sum() * block_columns * x.itemsize
+    top, bottom, left, right = 0, 0, 0, 0
+    for t in range(T):
+        top, bottom = min(top, taps[t, 0]), max(bottom, taps[t, 0])
+        left, right = min(left, taps[t, 1]), max(right, taps[t, 1])
+    n, i, j = first // (I * J), first // J % I, first % J
+    for q in range(first, last, MR):
+        inside = True
+        for r in range(MR):
+            own[r] = x0 + n * xn + i * xi + j * xj
+            outs[r] = y0 + n * yn + i * yi + j * yj
+            row, column = i * RS, j * CS
+            place[r, 0], place[r, 1] = row, column
+            inside &= row + top >= 0 and row + bottom < H and column + left >= 0 and column + right < W
+            if q + r + 1 < last:
+                j += 1
+                if j == J:
+                    i, j = i + 1, 0
+                    if i == I:
+                        n, i = n + 1, 0
+        if inside:
+            rows = (address(own), 0)
+        else:
+            for t in range(T):
+                nothing = address(zeros) - (address(x) + runs[t, 0])
+                for r in range(MR):
+                    row, column = place[r, 0] + taps[t, 0], place[r, 1] + taps[t, 1]
+                    table[t, r] = own[r] if 0 <= row < H and 0 <= column < W else nothing
+            rows = (address(table), 8 * MR)
+        for block in range(block_span[0], block_span[1]):
+            done = block * block_columns
+            micro_kernel(
+                PACKED, MR, NV, x, address(x), address(w) + block * block_bytes, (address(runs), T), rows, (0, 0),
+                (address(y) + done * x.itemsize, address(outs), min(MR, last - q), columns - done),
+                address(bias) + done * x.itemsize, act,
+            )  # fmt: skip

@@ -1,0 +1,145 @@
+"""The micro-kernel under every product: a block of MR rows by NV vectors, kept in registers over a list of runs.
+
+    out[i][j] = act(start[j] + sum over runs r, over s < length(r):  a[r, i, s] * b[r, s, j])
+
+A run is a piece of the reduction that lies evenly in memory: one filter tap's channels (convolution forward and
+backward-data), one row of pixels (backward-weight), the whole of it (matrix product). Rows are found through a table
+of offsets, so that a block may cross rows and images, and padding is a row of zeros somewhere else in memory: batch
+reduction (Georganas et al., arXiv 1906.06440) with indirection (Dukhan, arXiv 1907.02129).
+
+One step takes NV vectors of b and MR broadcast elements of a: MR * NV fused multiply-adds for MR + NV loads.
+"""
+
+from contextlib import contextmanager
+
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .simd import I64, REGISTERS, vectors_of
+
+# How a block walks through memory:
+PACKED = 0  # a step of a is one element; b lies packed, NV whole vectors a step; rows through a table
+TABLE = 1  # steps of a and b as given; rows through a table; columns of b beyond the last are not touched
+DENSE = 2  # as TABLE, but the rows are neighbouring elements
+
+UNROLL = 4
+# Rows of a block with 1 and with 2 vectors of columns: the accumulators, the vectors of b and one broadcast must fit
+# into the registers. 13 rows divide 64, 128, 256, 512 and 100 with little waste.
+ROWS_1, ROWS_2 = (12, 13) if REGISTERS == 32 else (8, 6)
+COLUMNS = 2  # vectors of a full block
+
+
+@intrinsic(prefer_literal=True)
+def micro_kernel(typingctx, WALK, MR, NV, like, a, b, runs, rows, steps, out, start, act):
+    """Compute one block. Addresses are int64; offsets and steps count bytes.
+
+    Args:
+        WALK, MR, NV: constants (see above). like: an array of the element type.
+        a, b: base addresses.
+        runs: (address of triples a offset, b offset, length; their number).
+        rows: (address of the MR offsets of the rows, bytes from one run's table to the next: 0 where one serves all).
+        steps: (step of a, step of b).
+        out: (base address, address of the MR offsets of the rows, rows to write, columns to write).
+        start: address of NV vectors that every row starts from; 0 to start from nothing, 1 from what `out` holds.
+        act: 1 turns negative results into 0.
+    """
+    signature = types.void(WALK, MR, NV, like, a, b, runs, rows, steps, out, start, act)
+    constants = WALK.literal_value, MR.literal_value, NV.literal_value
+
+    def codegen(context, builder, signature, args):
+        pairs = [cgutils.unpack_tuple(builder, v) if hasattr(v.type, "elements") else v for v in args[4:]]
+        _Block(vectors_of(builder, signature.args[3]), *constants).emit(*pairs)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+class _Block:
+    """Emits one micro-kernel. Accumulators are stack slots, which LLVM turns into registers."""
+
+    def __init__(self, v, walk, mr, nv):
+        self.v, self.builder, self.walk, self.mr, self.nv = v, v.builder, walk, mr, nv
+        self.acc = [[cgutils.alloca_once(v.builder, v.type) for _ in range(nv)] for _ in range(mr)]
+
+    def emit(self, a, b, runs, rows, steps, out, start, act):
+        b_, v = self.builder, self.v
+        self.steps = (I64(v.item), I64(self.nv * v.lanes * v.item)) if self.walk == PACKED else steps
+        _, _, _, columns = out
+        self.masks = [v.first(b_.sub(columns, I64(j * v.lanes))) for j in range(self.nv)]
+        self._start(start)
+        table, count = runs
+        with cgutils.for_range(b_, count) as loop:
+            triple = b_.add(table, b_.mul(loop.index, I64(24)))
+            a_run = b_.add(a, self._integer(triple, 0))
+            b_run = b_.add(b, self._integer(triple, 8))
+            offsets = b_.add(rows[0], b_.mul(loop.index, rows[1]))
+            self._run(a_run, b_run, self._integer(triple, 16), offsets)
+        self._finish(out, start, act)
+
+    def _run(self, a, b, length, offsets):
+        """Add one run: UNROLL steps at a time, then single ones."""
+        b_ = self.builder
+        if self.walk == DENSE:
+            rows = [b_.add(a, I64(i * self.v.item)) for i in range(self.mr)]
+        else:
+            rows = [b_.add(a, self._integer(offsets, 8 * i)) for i in range(self.mr)]
+        whole = b_.and_(length, I64(-UNROLL))
+        with self._steps(I64(0), whole, UNROLL) as s:
+            for u in range(UNROLL):
+                self._step(rows, b, b_.add(s, I64(u)))
+        with self._steps(whole, length, 1) as s:
+            self._step(rows, b, s)
+
+    @contextmanager
+    def _steps(self, first, last, by):
+        count = self.builder.sdiv(self.builder.sub(last, first), I64(by))
+        with cgutils.for_range(self.builder, count) as loop:
+            yield self.builder.add(first, self.builder.mul(loop.index, I64(by)))
+
+    def _step(self, rows, b, s):
+        b_, v = self.builder, self.v
+        a_offset, b_offset = b_.mul(s, self.steps[0]), b_.mul(s, self.steps[1])
+        columns = [self._column(b_.add(b, b_offset), j) for j in range(self.nv)]
+        for i in range(self.mr):
+            element = v.broadcast(v.at(rows[i], a_offset))
+            for j in range(self.nv):
+                slot = self.acc[i][j]
+                b_.store(v.multiply_add(element, columns[j], b_.load(slot, typ=v.type)), slot)
+
+    def _column(self, address, j):
+        pointer = self.v.at(address, j * self.v.lanes * self.v.item)
+        return self.v.load(pointer) if self.walk == PACKED else self.v.load_masked(pointer, self.masks[j])
+
+    def _start(self, start):
+        b_, v = self.builder, self.v
+        given = b_.icmp_unsigned(">", start, I64(1))
+        for j in range(self.nv):
+            slot = cgutils.alloca_once(b_, v.type)
+            b_.store(v.zero, slot)
+            with b_.if_then(given):
+                b_.store(v.load(v.at(start, j * v.lanes * v.item)), slot)
+            for i in range(self.mr):
+                b_.store(b_.load(slot, typ=v.type), self.acc[i][j])
+
+    def _finish(self, out, start, act):
+        """Add what `out` holds where asked, apply the activation, write."""
+        b_ = self.builder
+        base, offsets, rows, _ = out
+        again = b_.icmp_unsigned("==", start, I64(1))
+        relu = b_.icmp_unsigned("==", act, I64(1))
+        for i in range(self.mr):
+            with b_.if_then(b_.icmp_signed("<", I64(i), rows), likely=True):
+                self._write(b_.add(base, self._integer(offsets, 8 * i)), self.acc[i], again, relu)
+
+    def _write(self, row, slots, again, relu):
+        b_, v = self.builder, self.v
+        for j, slot in enumerate(slots):
+            pointer = v.at(row, j * v.lanes * v.item)
+            with b_.if_then(again):
+                b_.store(b_.fadd(b_.load(slot, typ=v.type), v.load_masked(pointer, self.masks[j])), slot)
+            value = b_.load(slot, typ=v.type)
+            v.store_masked(b_.select(relu, v.relu(value), value), pointer, self.masks[j])
+
+    def _integer(self, address, offset):
+        return self.builder.load(self.v.at(address, offset), align=8, typ=I64)
