@@ -12,9 +12,11 @@ from .backends.select import available as available
 from .backends.select import use as use
 from .checkpoint import load as load
 from .checkpoint import save as save
+from .compiler.compile import compile as compile
 from .errors import ArgumentError as ArgumentError
 from .errors import BackendError as BackendError
 from .errors import DataError as DataError
+from .errors import DivergenceError as DivergenceError
 from .errors import DTypeError as DTypeError
 from .errors import FastconvError as FastconvError
 from .errors import ShapeError as ShapeError
@@ -25,4 +27,7 @@ from .ops.conv2d import col2im as col2im
 from .ops.conv2d import im2col as im2col
 from .random import manual_seed as manual_seed
 from .summary import summary as summary
+from .training import History as History
+from .training import Trainer as Trainer
+from .training import evaluate as evaluate
 from .version import __version__ as __version__

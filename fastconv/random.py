@@ -20,9 +20,13 @@ def generator() -> np.random.Generator:
     return _generator
 
 
-def next_seed() -> int:
+class DrawnSeed(int):
+    """A seed that came from the stream and not from the user: a compiled step draws a fresh one at each run."""
+
+
+def next_seed() -> DrawnSeed:
     """A fresh seed from the stream, from 0 to 2^63 - 1."""
-    return int(_generator.integers(2**63))
+    return DrawnSeed(_generator.integers(2**63))
 
 
 def get_state() -> dict[str, Any]:

@@ -134,8 +134,9 @@ class Backend(ABC):
 
     @abstractmethod
     def linear_backward(
-        self, dy: Array, x: Array, w: Array, *, needs_dx: bool = True
-    ) -> tuple[Array | None, Array, Array]:
+        self, dy: Array, x: Array, w: Array, *,
+        needs_dx: bool = True, out: tuple[Array | None, Array, Array] | None = None,
+    ) -> tuple[Array | None, Array, Array]:  # fmt: skip
         """dx (N, IN) or None, dw (OUT, IN), db (OUT,) from dy (N, OUT)."""
 
     # Pointwise --------------------------------------------------------------------------------------------------------
@@ -160,11 +161,13 @@ class Backend(ABC):
     # Loss -------------------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def softmax_cross_entropy_forward(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+    def softmax_cross_entropy_forward(
+        self, logits: Array, labels: Array, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
         """loss (0-d): mean over the batch of -log softmax(logits)[label]; prob (N, classes). Labels 0 .. classes-1."""
 
     @abstractmethod
-    def softmax_cross_entropy_backward(self, prob: Array, labels: Array) -> Array:
+    def softmax_cross_entropy_backward(self, prob: Array, labels: Array, *, out: Array | None = None) -> Array:
         """d loss / d logits = (prob - one_hot(labels)) / N."""
 
     # Update: parameters and state change in place, all parameters of a group in one call ------------------------------

@@ -199,12 +199,15 @@ class ReferenceBackend(HostMemory):
 
     @_silent
     def linear_backward(
-        self, dy: Array, x: Array, w: Array, *, needs_dx: bool = True
-    ) -> tuple[Array | None, Array, Array]:
+        self, dy: Array, x: Array, w: Array, *,
+        needs_dx: bool = True, out: tuple[Array | None, Array, Array] | None = None,
+    ) -> tuple[Array | None, Array, Array]:  # fmt: skip
         dtype = require_float("linear_backward", dy=dy, x=x, w=w)
         require_linear("linear_backward", x, w)
         require("linear_backward", "dy", dy, (x.shape[0], w.shape[0]), dtype)
-        return (dy @ w if needs_dx else None), dy.T @ x, dy.sum(0)
+        dx_out, dw_out, db_out = (None, None, None) if out is None else out
+        dx = _store(dy @ w, dx_out, x.shape, dtype) if needs_dx else None
+        return dx, _store(dy.T @ x, dw_out, w.shape, dtype), _store(dy.sum(0), db_out, w.shape[:1], dtype)
 
     # Pointwise --------------------------------------------------------------------------------------------------------
 
@@ -251,20 +254,24 @@ class ReferenceBackend(HostMemory):
 
     # Loss -------------------------------------------------------------------------------------------------------------
 
-    def softmax_cross_entropy_forward(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+    def softmax_cross_entropy_forward(
+        self, logits: Array, labels: Array, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
         dtype = require_float("softmax_cross_entropy", logits=logits)
         require_rows("softmax_cross_entropy", "logits", logits, labels)
         shifted = logits - logits.max(1, keepdims=True)
         sums = np.exp(shifted).sum(1, keepdims=True)
         log_prob = shifted - np.log(sums)
         loss = -log_prob[np.arange(len(labels)), labels].astype("float64").mean()
-        return np.asarray(loss, dtype), np.exp(shifted) / sums
+        loss_out, prob_out = out if out is not None else (None, None)
+        prob = np.exp(shifted) / sums
+        return _store(loss, loss_out, (), dtype), _store(prob, prob_out, prob.shape, dtype)
 
-    def softmax_cross_entropy_backward(self, prob: Array, labels: Array) -> Array:
+    def softmax_cross_entropy_backward(self, prob: Array, labels: Array, *, out: Array | None = None) -> Array:
         dtype = require_float("softmax_cross_entropy_backward", prob=prob)
         require_rows("softmax_cross_entropy_backward", "prob", prob, labels)
         one_hot = np.eye(prob.shape[1], dtype=dtype)[labels]
-        return (prob - one_hot) / dtype.type(len(labels))
+        return _store((prob - one_hot) / dtype.type(len(labels)), out, prob.shape, dtype)
 
     # Update -----------------------------------------------------------------------------------------------------------
 

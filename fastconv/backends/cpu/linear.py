@@ -38,18 +38,20 @@ class CpuLinear(HostMemory):
         return y if activation is None else self.activation_forward(activation, y, out=y)
 
     def linear_backward(
-        self, dy: Array, x: Array, w: Array, *, needs_dx: bool = True
-    ) -> tuple[Array | None, Array, Array]:
+        self, dy: Array, x: Array, w: Array, *,
+        needs_dx: bool = True, out: tuple[Array | None, Array, Array] | None = None,
+    ) -> tuple[Array | None, Array, Array]:  # fmt: skip
         dtype = require_float("linear_backward", dy=dy, x=x, w=w)
         require_linear("linear_backward", x, w)
         require("linear_backward", "dy", dy, (x.shape[0], w.shape[0]), dtype)
+        dx_out, dw_out, db_out = (None, None, None) if out is None else out
         dx = None
         if needs_dx:
-            dx = np.empty(x.shape, dtype)
+            dx = result("linear_backward", dx_out, x.shape, dtype)
             gemm(dx, dy, w, None)
-        dw = np.empty(w.shape, dtype)
+        dw = result("linear_backward", dw_out, w.shape, dtype)
         gemm(dw, dy.T, x, None)
-        db = np.empty(w.shape[0], dtype)
+        db = result("linear_backward", db_out, w.shape[:1], dtype)
         column_sums(db, dy)
         return dx, dw, db
 

@@ -5,26 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from ...kernels.cpu import loss as kernels
-from ..host import Array, HostMemory, empty, require_float, require_rows
+from ..host import Array, HostMemory, require_float, require_rows, result
 from ..workspace import scratch
 
 
 class CpuLoss(HostMemory):
     """The loss part of the contract."""
 
-    def softmax_cross_entropy_forward(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+    def softmax_cross_entropy_forward(
+        self, logits: Array, labels: Array, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
         dtype = require_float("softmax_cross_entropy", logits=logits)
         require_rows("softmax_cross_entropy", "logits", logits, labels)
-        prob = empty(logits.shape, dtype)
+        mean = result("softmax_cross_entropy", None if out is None else out[0], (), dtype)
+        prob = result("softmax_cross_entropy", None if out is None else out[1], logits.shape, dtype)
         losses = scratch("softmax_cross_entropy losses", (len(labels),), "float64")
-        loss = kernels.softmax_cross_entropy_forward(
+        mean[...] = kernels.softmax_cross_entropy_forward(
             prob, losses, np.ascontiguousarray(logits), np.ascontiguousarray(labels)
         )
-        return np.asarray(loss, dtype), prob
+        return mean, prob
 
-    def softmax_cross_entropy_backward(self, prob: Array, labels: Array) -> Array:
+    def softmax_cross_entropy_backward(self, prob: Array, labels: Array, *, out: Array | None = None) -> Array:
         dtype = require_float("softmax_cross_entropy_backward", prob=prob)
         require_rows("softmax_cross_entropy_backward", "prob", prob, labels)
-        dx = empty(prob.shape, dtype)
+        dx = result("softmax_cross_entropy_backward", out, prob.shape, dtype)
         kernels.softmax_cross_entropy_backward(dx, np.ascontiguousarray(prob), np.ascontiguousarray(labels))
         return dx

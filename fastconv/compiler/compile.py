@@ -1,0 +1,184 @@
+"""`fc.compile`: a training step or an inference as one plan over memory that is laid out once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from .. import random
+from ..autograd.mode import no_grad
+from ..autograd.tensor import Tensor
+from ..backends.base import Array, Backend
+from ..errors import ArgumentError
+from ..nn.module import Module
+from ..ops.loss import class_indices
+from ..optim.optimizer import Optimizer
+from .capture import Recorder, Symbol, recorder
+from .fuse import fuse
+from .plan import Call, Plan
+from .replay import Replay
+
+PLANS = 8  # input shapes kept; the one not used for longest is dropped
+
+
+class Compiled:
+    """What `fc.compile` returns. Call it with arrays; `plan` is the plan of the last call.
+
+    A plan is made for each shape, type and training mode of the input, and made again when the model was changed:
+    layers, options or whole parameter arrays. Values (weights, a learning rate) may change at any time.
+    """
+
+    def __init__(self, model: Module, loss: Callable[..., Any] | None, optimizer: Optimizer | None) -> None:
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self._replays: OrderedDict[Any, Replay] = OrderedDict()
+        self._seen: list[tuple[Module, dict[str, Any]]] = []
+        self._arrays: list[Any] = []
+        self._lock = Lock()
+        self._last: Replay | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the last call, or of the last `prepare`."""
+        if self._last is None:
+            raise ArgumentError("compile: there is no plan before the first call; see prepare(x_shape)")
+        return self._last.plan
+
+    def prepare(self, x: Any, t: Any = None) -> Plan:
+        """Make the plan for inputs like `x` (and labels like `t`) without running it."""
+        be = self._backend()
+        self._last = self._replay(be, self._inputs(be, x, t))
+        return self._last.plan
+
+    def __call__(self, x: Any, t: Any = None) -> Tensor:
+        """The loss of one training step, or the model's output; a tensor of its own, nothing to run backward from."""
+        with self._lock:
+            be = self._backend()
+            inputs = self._inputs(be, x, t)
+            self._last = self._replay(be, inputs)
+            if self.optimizer is not None:
+                self.optimizer.steps += 1
+            results = self._last.run(inputs)
+            return Tensor(be.asarray(results[0].copy()), be)
+
+    def _backend(self) -> Backend:
+        return self.model.parameters()[0].backend
+
+    def _inputs(self, be: Backend, x: Any, t: Any) -> tuple[Array, ...]:
+        if (t is None) != (self.loss is None):
+            raise ArgumentError("compile: a training step is called with (x, labels), inference with (x) alone")
+        x = be.asarray(x.data if isinstance(x, Tensor) else x)
+        if t is None:
+            return (x,)
+        return x, be.asarray(class_indices(t if isinstance(t, Tensor) else Tensor(be.asarray(t), be)).data)
+
+    def _replay(self, be: Backend, inputs: tuple[Array, ...]) -> Replay:
+        if self._model_changed():
+            self._replays.clear()
+            self._remember_model()
+        key = (*((a.shape, a.dtype) for a in inputs), self.model.training)
+        if key not in self._replays:
+            self._replays[key] = self._capture(be, inputs)
+            while len(self._replays) > PLANS:
+                self._replays.popitem(last=False)
+        self._replays.move_to_end(key)
+        return self._replays[key]
+
+    def _model_changed(self) -> bool:
+        arrays = [p.data for p in self._parameters()]
+        same_arrays = len(arrays) == len(self._arrays) and all(
+            a is b for a, b in zip(arrays, self._arrays, strict=True)
+        )
+        modules = [module for _, module in self.model.named_modules()]
+        same_modules = len(modules) == len(self._seen) and all(
+            module is seen and _options(module) == options
+            for module, (seen, options) in zip(modules, self._seen, strict=True)
+        )
+        return not (same_arrays and same_modules)
+
+    def _remember_model(self) -> None:
+        self._seen = [(module, _options(module)) for _, module in self.model.named_modules()]
+        self._arrays = [p.data for p in self._parameters()]
+
+    def _parameters(self) -> list[Tensor]:
+        trained = self.optimizer.params if self.optimizer is not None else []
+        return [*self.model.parameters(), *trained]
+
+    def _capture(self, be: Backend, inputs: tuple[Array, ...]) -> Replay:
+        tape = recorder(be)
+        state = random.get_state()
+        try:
+            with _recorded_parameters(self._parameters(), self.model, tape):
+                symbols = [tape.enter(a, "input", name) for a, name in zip(inputs, ("x", "labels"), strict=False)]
+                result = self._step(tape, symbols)
+        finally:
+            random.set_state(state)
+        entered = tuple(s.value for s in symbols)
+        for value in entered:
+            value.array = None
+        plan = Plan(tape.calls, entered, (result.value,))
+        fuse(plan)
+        return Replay(plan, be, list(tape.seeds.values()))
+
+    def _step(self, tape: Recorder, symbols: list[Symbol]) -> Symbol:
+        x = Tensor(symbols[0], tape)
+        if self.loss is None:
+            with no_grad():
+                return self.model(x).data
+        tape.phase = "forward"
+        loss = self.loss(self.model(x), Tensor(symbols[1], tape))
+        if self.optimizer is not None:
+            tape.phase = "backward"
+            loss.backward()
+            tape.phase = "update"
+            self._note_update(tape, self.optimizer)
+        return loss.data
+
+    @staticmethod
+    def _note_update(tape: Recorder, optimizer: Optimizer) -> None:
+        """The optimizer's own update, called again at every run so that its learning rate and step count are fresh."""
+        trained = [(i, p) for i, p in enumerate(optimizer.params) if p.grad is not None]
+        params = [p.data.value for _, p in trained]
+        grads = [p.grad.data.value for _, p in trained if p.grad is not None]
+        state = {slot: [arrays[i] for i, _ in trained] for slot, arrays in optimizer.state.items()}
+        tape.calls.append(Call("update", (params, grads), (), {"optimizer": optimizer, "state": state}, "update"))
+
+
+def compile(model: Module, loss: Callable[..., Any] | None = None, optimizer: Optimizer | None = None) -> Compiled:
+    """The model as a compiled function of arrays.
+
+    compile(model, loss=..., optimizer=...) gives `step`: `value = step(x, labels)` runs forward, loss, backward and
+    update, and returns the loss. compile(model) gives `predict`: `y = predict(x)`. Gradients are not left in `.grad`.
+
+    Raises (at the first call):
+        UnsupportedError: the model's forward looks at values of its arrays, which a plan cannot.
+    """
+    if optimizer is not None and loss is None:
+        raise ArgumentError("compile: a training step needs a loss beside the optimizer")
+    if not model.parameters():
+        raise ArgumentError("compile: the model has no parameters")
+    return Compiled(model, loss, optimizer)
+
+
+@contextmanager
+def _recorded_parameters(params: list[Tensor], model: Module, tape: Recorder) -> Iterator[None]:
+    """Inside this block the parameters are symbols on the recorder, without gradients; then as they were before."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    before = [(p, p.data, p.backend, p.grad) for p in {id(p): p for p in params}.values()]
+    try:
+        for p, data, _, _ in before:
+            p.data, p.backend, p.grad = tape.enter(data, "parameter", names.get(id(p), "")), tape, None
+        yield
+    finally:
+        for p, data, backend, grad in before:
+            p.data, p.backend, p.grad = data, backend, grad
+
+
+def _options(module: Module) -> dict[str, Any]:
+    return {
+        name: value for name, value in vars(module).items() if name != "training" and not isinstance(value, np.ndarray)
+    }

@@ -1,0 +1,98 @@
+"""Running a plan: calls bound to their arrays once, then made again and again without allocating."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..backends.base import Array, Backend
+from ..random import next_seed
+from .capture import Seed
+from .memory import place, shaped
+from .plan import Call, Plan, Value
+
+_POINTWISE = ("add", "subtract", "multiply", "divide", "power")
+
+
+class Replay:
+    """A plan with memory. `run(inputs)` copies the inputs in, makes every call and returns the results' arrays,
+    which the next run overwrites."""
+
+    def __init__(self, plan: Plan, backend: Backend, seeds: list[Seed]) -> None:
+        self.plan = plan
+        self.seeds = seeds
+        self._arrays = place(plan, lambda n: _aligned(backend, n))
+        self._entries = [backend.empty(v.shape, v.dtype) for v in plan.inputs]
+        self._arrays.update(zip(plan.inputs, self._entries, strict=True))
+        self._steps = [self._bind(call, backend) for call in plan.calls]
+        self._results = [self._array(v) for v in plan.results]
+
+    def run(self, inputs: tuple[Array, ...]) -> list[Array]:
+        """The step on these inputs."""
+        for entry, given in zip(self._entries, inputs, strict=True):
+            entry[...] = given
+        for seed in self.seeds:
+            seed.number = next_seed()
+        for step in self._steps:
+            step()
+        return self._results
+
+    def _array(self, item: Any) -> Any:
+        if isinstance(item, list | tuple):
+            return [self._array(i) for i in item]
+        if not isinstance(item, Value):
+            return item
+        if item in self._arrays:
+            return self._arrays[item]
+        if item.alias is not None:
+            return shaped(_flat(self._array(item.alias)), item.shape)
+        return item.array
+
+    def _bind(self, call: Call, backend: Backend) -> Callable[[], Any]:
+        inputs = self._array(call.inputs)
+        outputs = tuple(self._array(v) for v in call.outputs)
+        if call.op in _POINTWISE:
+            return partial(getattr(np, call.op), *inputs, out=outputs[0])
+        if call.op == "sum":
+            return partial(np.sum, *inputs, out=outputs[0], **call.options)
+        if call.op == "transpose":
+            return partial(_copy, outputs[0], inputs[0].transpose(call.options["axes"]))
+        if call.op == "reshape":
+            return _reshaping(outputs[0], inputs[0])
+        if call.op == "update":
+            optimizer, state = call.options["optimizer"], call.options["state"]
+            return partial(optimizer.update, backend, *inputs, state)
+        function = getattr(backend, call.op)
+        options = dict(call.options)
+        if outputs:
+            options["out"] = outputs[0] if len(outputs) == 1 else outputs
+        if call.live is None:
+            return partial(function, *inputs, **options)
+        live = call.live
+        return lambda: function(*inputs, **options, **live())
+
+
+def _reshaping(out: Array, a: Array) -> Callable[[], None]:
+    """A copy in the order of the logical indices; one of the two sides is seen under the other's shape."""
+    if a.ndim == 4:
+        return partial(_copy, out.reshape(a.shape), a)
+    return partial(_copy, out, a.reshape(out.shape))
+
+
+def _copy(out: Array, a: Array) -> None:
+    out[...] = a
+
+
+def _flat(a: Array) -> Array:
+    return (a.transpose(0, 2, 3, 1) if a.ndim == 4 else a).reshape(-1)
+
+
+def _aligned(backend: Backend, nbytes: int) -> Array:
+    """A block of bytes that starts on a cache line."""
+    block = backend.zeros((nbytes + 64,), "uint8")
+    address = getattr(block, "ctypes", None)
+    start = -block.ctypes.data % 64 if address is not None else 0
+    return block[start : start + nbytes]

@@ -1,0 +1,298 @@
+"""Compiled steps do what eager ones do, bit for bit, and notice every change to the model."""
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv.backends import select
+from fastconv.compiler.compile import PLANS
+
+F = fc.functional
+
+
+@pytest.fixture(autouse=True)
+def on_backend(backend):
+    with fc.use(backend.name):
+        yield
+
+
+def small_convnet(activation="relu", dropout=0.0):
+    act = {"relu": fc.nn.ReLU, "tanh": fc.nn.Tanh, "sigmoid": fc.nn.Sigmoid, "leaky": fc.nn.LeakyReLU}[activation]
+    return fc.nn.Sequential(
+        fc.nn.Conv2d(2, 4, 3, padding=1), act(), fc.nn.MaxPool2d(2),
+        fc.nn.Conv2d(4, 6, 3, groups=2), act(), fc.nn.AvgPool2d(2),
+        fc.nn.Flatten(), fc.nn.Dropout(dropout), fc.nn.Linear(6, 8), act(), fc.nn.Linear(8, 3),
+    )  # fmt: skip
+
+
+OPTIMIZERS = {
+    "sgd": lambda p: fc.optim.SGD(p, lr=0.1),
+    "nesterov": lambda p: fc.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adagrad": lambda p: fc.optim.AdaGrad(p, lr=0.05),
+    "rmsprop": lambda p: fc.optim.RMSprop(p, lr=0.01),
+    "adadelta": lambda p: fc.optim.Adadelta(p),
+    "adam": lambda p: fc.optim.Adam(p, lr=0.01),
+    "adamw": lambda p: fc.optim.AdamW(p, lr=0.01),
+}
+
+
+def twins(make, optimizer="adam"):
+    """Two equal networks, each with an optimizer of its own."""
+    pair = []
+    for _ in range(2):
+        fc.manual_seed(3)
+        model = make()
+        pair.append((model, OPTIMIZERS[optimizer](model.parameters())))
+    return pair
+
+
+def some_batch(n=5, shape=(2, 8, 8), classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, *shape)).astype("float32"), rng.integers(0, classes, n)
+
+
+def eager_step(model, optimizer, x, t):
+    optimizer.zero_grad()
+    loss = F.cross_entropy(model(x), t)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def compiled_step(model, optimizer):
+    return fc.compile(model, loss=fc.nn.CrossEntropyLoss(), optimizer=optimizer)
+
+
+def assert_same_weights(a, b):
+    for (name, p), q in zip(a.named_parameters(), b.parameters(), strict=True):
+        np.testing.assert_array_equal(p.numpy(), q.numpy(), err_msg=name)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "leaky"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_compiled_step_is_the_eager_step(optimizer, activation):
+    (a, opt_a), (b, opt_b) = twins(lambda: small_convnet(activation), optimizer)
+    step = compiled_step(b, opt_b)
+    for i in range(4):
+        x, t = some_batch(seed=i)
+        assert step(x, t).item() == eager_step(a, opt_a, x, t)
+    assert_same_weights(a, b)
+
+
+@pytest.mark.parametrize("make", [fc.models.LeNet5, fc.models.SimpleConvNet])
+def test_the_lectures_networks(make):
+    (a, opt_a), (b, opt_b) = twins(make)
+    step = compiled_step(b, opt_b)
+    for i in range(3):
+        x, t = some_batch(4, (1, 28, 28), 10, seed=i)
+        assert step(x, t).item() == eager_step(a, opt_a, x, t)
+    assert_same_weights(a, b)
+
+
+def test_the_last_smaller_batch_gets_a_plan_of_its_own():
+    (a, opt_a), (b, opt_b) = twins(small_convnet)
+    step = compiled_step(b, opt_b)
+    for n in (5, 5, 2, 5, 2):
+        x, t = some_batch(n)
+        assert step(x, t).item() == eager_step(a, opt_a, x, t)
+    assert_same_weights(a, b)
+
+
+def test_no_more_plans_than_promised_are_kept():
+    model = small_convnet()
+    predict = fc.compile(model)
+    for n in range(1, PLANS + 4):
+        x, _ = some_batch(n)
+        np.testing.assert_array_equal(predict(x).numpy(), model(x).numpy())
+    assert len(predict._replays) == PLANS
+
+
+def test_inference_returns_memory_of_its_own():
+    model = small_convnet()
+    predict = fc.compile(model)
+    x, _ = some_batch()
+    first = predict(x).numpy()
+    kept = first.copy()
+    predict(-x)
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(kept, model(x).numpy())
+
+
+def test_dropout_draws_anew_and_from_the_same_stream():
+    (a, opt_a), (b, opt_b) = twins(lambda: small_convnet(dropout=0.5))
+    step = compiled_step(b, opt_b)
+    x, t = some_batch(30)
+    fc.manual_seed(5)
+    eager = [eager_step(a, opt_a, x, t) for _ in range(3)]
+    fc.manual_seed(5)
+    assert [step(x, t).item() for _ in range(3)] == eager
+    assert_same_weights(a, b)
+
+
+def test_training_and_evaluation_mode_are_different_plans():
+    model = small_convnet(dropout=0.5)
+    predict = fc.compile(model)
+    x, _ = some_batch(30)
+    model.eval()
+    np.testing.assert_array_equal(predict(x).numpy(), model(x).numpy())
+    model.train()
+    assert (predict(x).numpy() != predict(x).numpy()).any()
+
+
+def test_a_schedule_changes_the_learning_rate_of_a_running_plan():
+    (a, opt_a), (b, opt_b) = twins(small_convnet, "sgd")
+    step = compiled_step(b, opt_b)
+    x, t = some_batch()
+    for lr in (0.1, 0.05, 0.0):
+        opt_a.lr = opt_b.lr = lr
+        assert step(x, t).item() == eager_step(a, opt_a, x, t)
+    assert_same_weights(a, b)
+
+
+def test_changed_values_options_arrays_and_layers_are_honoured():
+    model = small_convnet()
+    predict = fc.compile(model)
+    x, _ = some_batch()
+
+    def check():
+        np.testing.assert_array_equal(predict(x).numpy(), model(x).numpy())
+
+    check()
+    last = model[10]
+    last.weight.data[...] *= 2
+    check()
+    last.bias.data = last.bias.data + 1
+    check()
+    model[1].forward = F.tanh
+    check()
+    model[2].stride = (1, 2)
+    model[5].kernel_size = (5, 2)
+    model[5].stride = (5, 2)
+    check()
+    setattr(model, "11", fc.nn.Tanh())
+    check()
+
+
+def test_a_frozen_parameter_is_not_trained():
+    (a, opt_a), (b, opt_b) = twins(small_convnet)
+    for model in (a, b):
+        model[0].weight.requires_grad = False
+    step = compiled_step(b, opt_b)
+    x, t = some_batch()
+    before = b[0].weight.numpy().copy()
+    assert step(x, t).item() == eager_step(a, opt_a, x, t)
+    np.testing.assert_array_equal(b[0].weight.numpy(), before)
+    assert_same_weights(a, b)
+
+
+def test_gradients_and_parameters_are_as_before_outside():
+    (_, _), (b, opt_b) = twins(small_convnet)
+    arrays = [p.data for p in b.parameters()]
+    compiled_step(b, opt_b)(*some_batch())
+    assert all(p.data is a and p.grad is None for p, a in zip(b.parameters(), arrays, strict=True))
+    assert all(p.backend is select.current() for p in b.parameters())
+
+
+def test_own_arithmetic_is_captured():
+    class Net(fc.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = fc.nn.Conv2d(2, 2, 3, padding=1)
+            self.scale = fc.nn.Parameter(np.float32([0.5]))
+            self.out = fc.nn.Linear(2, 3)
+
+        def forward(self, x):
+            y = F.relu(self.conv(x)) * self.scale + x  # a skip connection
+            y = 1 - (y - 0.5) / 3
+            return self.out((y * y).mean(axis=(2, 3)).reshape((-1, 2)))
+
+    (a, opt_a), (b, opt_b) = twins(Net)
+    step = compiled_step(b, opt_b)
+    x, t = some_batch()
+    for _ in range(3):
+        assert step(x, t).item() == eager_step(a, opt_a, x, t)
+    assert_same_weights(a, b)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [lambda self, x: self.linear(x) if x.data.max() > 0 else x, lambda self, x: self.linear(x.data[:, :4]),
+     lambda self, x: self.linear(x) * float(x.sum()), lambda self, x: self.linear(x) if x.sum().data else x],
+)  # fmt: skip
+def test_a_step_that_looks_at_values_is_refused_with_a_reason(forward):
+    class Net(fc.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = fc.nn.Linear(4, 4)
+
+    Net.forward = forward
+    model = Net()
+    with pytest.raises(fc.UnsupportedError, match="compile: a step may not"):
+        fc.compile(model)(np.ones((2, 4), "float32"))
+    assert model.linear.weight.backend is select.current()
+
+
+def test_wrong_calls_are_refused():
+    model = small_convnet()
+    optimizer = fc.optim.SGD(model.parameters())
+    with pytest.raises(fc.ArgumentError, match="needs a loss"):
+        fc.compile(model, optimizer=optimizer)
+    with pytest.raises(fc.ArgumentError, match="no parameters"):
+        fc.compile(fc.nn.ReLU())
+    x, t = some_batch()
+    with pytest.raises(fc.ArgumentError, match="called with"):
+        fc.compile(model)(x, t)
+    with pytest.raises(fc.ArgumentError, match="before the first call"):
+        _ = fc.compile(model).plan
+    step = compiled_step(model, optimizer)
+    with pytest.raises(fc.ShapeError, match="one label per row"):
+        step(x, t[:-1])
+    with pytest.raises(fc.ShapeError, match="conv2d: w expects 2 input channels, x has 3"):
+        step(np.zeros((5, 3, 8, 8), "float32"), t)
+    before = [p.numpy().copy() for p in model.parameters()]
+    with pytest.raises(fc.ArgumentError, match="labels must be from 0 to 2"):
+        step(x, t + 3)
+    for p, value in zip(model.parameters(), before, strict=True):
+        np.testing.assert_array_equal(p.numpy(), value)
+
+
+def test_one_hot_labels_and_tensors_are_taken():
+    (a, opt_a), (b, opt_b) = twins(small_convnet)
+    x, t = some_batch()
+    loss = compiled_step(b, opt_b)(fc.tensor(x), np.eye(3)[t])
+    assert loss.item() == eager_step(a, opt_a, x, t)
+
+
+def test_activations_move_into_the_epilogue_and_memory_is_shared():
+    model = small_convnet()
+    step = compiled_step(model, fc.optim.Adam(model.parameters()))
+    plan = step.prepare(*some_batch())
+    assert not [call for call in plan.calls if call.op == "activation_forward"]
+    assert [call.options["activation"] for call in plan.calls if call.options.get("activation")] == ["relu"] * 3
+    assert plan.arena_bytes < plan.unshared_bytes
+
+
+def test_the_plan_names_every_call_with_its_cost():
+    # The lectures' layer: 150x100 RGB, 200 maps of 5x5, SAME: 15,200 parameters, 225 million multiplications.
+    model = fc.nn.Sequential(fc.nn.Conv2d(3, 200, 5, padding="same"), fc.nn.ReLU())
+    text = str(fc.compile(model).prepare(np.zeros((1, 3, 150, 100), "float32")))
+    assert "conv2d_forward + relu mb1_ic3ih150iw100_oc200_kh5ph2" in text
+    assert "15,200 parameters, 225,000,000 multiplications" in text
+
+
+def test_nothing_is_allocated_for_results_of_a_step(backend):
+    model = small_convnet()
+    step = compiled_step(model, fc.optim.Adam(model.parameters()))
+    x, t = some_batch()
+    step(x, t)
+    made = []
+    original = type(backend).empty
+
+    def counting(self, shape, dtype="float32"):
+        made.append(shape)
+        return original(self, shape, dtype)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(backend), "empty", counting)
+        step(x, t)
+    assert made == []
