@@ -261,3 +261,13 @@ def test_cifar10_as_published():
     x, t = data.load("cifar10", root=root.parent, split="test")
     assert t[:10].tolist() == [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]
     assert x.shape == (len(t), 3, 32, 32)
+
+
+def test_the_environment_names_the_folder_where_no_root_is_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("FASTCONV_DATA", str(tmp_path))
+    for name in ("mnist", "cifar10"):
+        with pytest.raises(DataError, match=str(tmp_path)):
+            data.load(name)
+    elsewhere = tmp_path / "elsewhere"
+    with pytest.raises(DataError, match=str(elsewhere)):
+        data.load("mnist", root=elsewhere)

@@ -24,8 +24,9 @@ def load(
     name: "digits" (1,437 + 360 of 1x8x8), "mnist" (60,000 + 10,000 of 1x28x28) or "cifar10" (50,000 + 10,000 of
     3x32x32). split: "train" or "test". scale: repeat every pixel scale x scale times; scale=4 makes digits 32x32.
 
-    root: the folder that holds the files, plain or .gz; then nothing is downloaded. Without it the files come from the
-    user's cache folder, or from the network once, checked against pinned hashes. Digits come with scikit-learn.
+    root: the folder that holds the files, plain or .gz, or the environment variable FASTCONV_DATA; then nothing is
+    downloaded. Without either the files come from the user's cache folder, or from the network once, checked against
+    pinned hashes. Digits come with scikit-learn.
 
     x lies channels-last in memory (contiguous as N, H, W, C), so that a backend takes it without a copy.
 

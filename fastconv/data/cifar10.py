@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .archive import read_members
 from .download import Remote, cache_folder, fetch
-from .files import Root, damaged, find_together, missing, open_file, read_capped
+from .files import Root, chosen_root, damaged, find_together, missing, open_file, read_capped
 from .labels import require_labels
 from .pixels import unit_floats
 
@@ -56,6 +56,7 @@ def load_cifar10(split: str, root: Root | None) -> tuple[npt.NDArray[np.float32]
 
 
 def _locate(split: str, root: Root | None) -> Sequence[Path]:
+    root = chosen_root(root)
     top = cache_folder("cifar10") if root is None else Path(root).expanduser()
     folders = [top / sub for sub in SUBFOLDERS]
     found = find_together(folders, FILES[split]) or find_together(folders, [ARCHIVE_NAME])

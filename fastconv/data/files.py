@@ -6,6 +6,7 @@ Whether a file is gzip is read from its first bytes, not from its name: browsers
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,11 @@ class Readable(Protocol):
     """What is read from: anything with `read(size)` that returns fewer bytes only where the data ends."""
 
     def read(self, size: int, /) -> bytes: ...
+
+
+def chosen_root(root: Root | None) -> Root | None:
+    """The folder that the user named, as an argument or in the environment variable FASTCONV_DATA, or None."""
+    return os.environ.get("FASTCONV_DATA") or None if root is None else root
 
 
 def damaged(path: Path, expected: str, found: str) -> DataError:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .download import Remote, cache_folder, fetch
-from .files import Root, damaged, find_file, find_together, missing
+from .files import Root, chosen_root, damaged, find_file, find_together, missing
 from .idx import read_idx
 from .labels import one_hot, require_labels
 from .pixels import unit_floats
@@ -93,6 +93,7 @@ def read_mnist(split: str, root: Root | None) -> tuple[npt.NDArray[np.uint8], np
 
 
 def _locate(split: str, root: Root | None) -> list[Path]:
+    root = chosen_root(root)
     names = [remote.name.removesuffix(".gz") for remote in REMOTES[split]]
     if root is None:
         folder = cache_folder("mnist")
