@@ -29,5 +29,9 @@ class UnsupportedError(FastconvError, NotImplementedError):
     """A request that makes sense but that this version does not implement."""
 
 
+class DivergenceError(FastconvError, ArithmeticError):
+    """A training whose loss is no longer a finite number."""
+
+
 class DataError(FastconvError, ValueError):
     """A data set or a file that is missing, truncated, corrupt or not what its name says."""

@@ -10,6 +10,7 @@ from .autograd.mode import no_grad
 from .autograd.tensor import Tensor
 from .backends import select
 from .errors import ShapeError
+from .nn.mode import evaluation_mode
 from .nn.module import Module, Parameter, observe
 
 if TYPE_CHECKING:
@@ -108,14 +109,8 @@ def summary(model: Module, input_shape: Sequence[int]) -> Summary:
         name = names.get(id(module)) or "(itself)"
         rows.append(Row(name, type(module).__name__, y.shape[1:], parameters, size, multiplications))
 
-    was_training = [(module, module.training) for _, module in model.named_modules()]
-    model.eval()
-    try:
-        with no_grad(), observe(write_down):
-            model(_zeros(model, input_shape))
-    finally:
-        for module, mode in was_training:
-            module.training = mode
+    with evaluation_mode(model), no_grad(), observe(write_down):
+        model(_zeros(model, input_shape))
     return Summary(type(model).__name__, input_shape, tuple(rows))
 
 
