@@ -17,6 +17,7 @@ from ..base import Candidate
 from ..host import HostMemory, as_channels_last, require, require_activation, require_float, result
 from ..workspace import scratch
 from . import conv2d_tiles as tiles
+from . import conv2d_weight as weight
 from .linear import column_sums, gemm
 
 Array = npt.NDArray[Any]
@@ -177,7 +178,7 @@ def _direct(run: Callable[..., None]) -> Algorithm:
 ALGORITHMS = {
     "forward": (_im2col(_im2col_forward), _tiles(tiles.forward), _direct(_direct_forward)),
     "backward_data": (_im2col(_im2col_backward_data), _tiles(tiles.backward_data), _direct(_direct_backward_data)),
-    "backward_weight": (_im2col(_im2col_backward_weight), _direct(_direct_backward_weight)),
+    "backward_weight": (_im2col(_im2col_backward_weight), _tiles(weight.backward_weight), _direct(_direct_backward_weight)),
 }
 
 

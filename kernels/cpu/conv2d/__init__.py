@@ -2,5 +2,13 @@
 
 from .direct import conv2d_backward_data, conv2d_backward_weight, conv2d_forward
 from .tiles import conv2d_tiles
+from .weight import conv2d_weight_sum, conv2d_weight_tiles
 
-__all__ = ["conv2d_backward_data", "conv2d_backward_weight", "conv2d_forward", "conv2d_tiles"]
+__all__ = [
+    "conv2d_backward_data",
+    "conv2d_backward_weight",
+    "conv2d_forward",
+    "conv2d_tiles",
+    "conv2d_weight_sum",
+    "conv2d_weight_tiles",
+]

@@ -1,0 +1,85 @@
+"""Plans for backward-weight: how a block lies over dw, how pixels are cut, how many sums run side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...geometry import Conv2dGeometry
+from ...kernels.cpu import conv2d as kernels
+from ...kernels.cpu.micro import ROWS_2
+from ...kernels.cpu.pack import pad
+from ...kernels.cpu.simd import VECTOR_BYTES
+from ..workspace import scratch
+
+Array = npt.NDArray[Any]
+
+CHUNK_PIXELS = 512  # whose dy and x pass through the second-level cache together
+SUMS_BYTES = 2_400_000  # of private sums that are worth their traffic
+PARTS = 8  # pieces of work at least: fixed, so that sums do not depend on the threads
+
+
+@dataclass(frozen=True)
+class WeightPlan:
+    """The arguments of `conv2d_weight_tiles` for one group of channels."""
+
+    rows: Array
+    taps: Array
+    p: tuple[tuple[int, ...], ...]
+    shape: tuple[int, int, int, int]  # of the sums: groups of pixels, rows, taps, columns
+    filters: slice
+
+
+def along_filters(g: Conv2dGeometry, item: int) -> bool:
+    """Whether vectors lie along the output channels: too few input channels to fill one."""
+    return g.C // g.G < VECTOR_BYTES // item
+
+
+def backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry) -> None:
+    """dw and db from dy and x, all channels-last."""
+    along_k = along_filters(g, x.itemsize)
+    if along_k and (g.PH or g.PW or g.PB or g.PR):
+        padded = scratch("conv2d padded", (g.N, g.H + g.PH + g.PB, g.W + g.PW + g.PR, g.C), x.dtype)
+        pad(padded, x, (g.PH, g.PW))
+        x = padded
+    for plan in _plans(g, x.itemsize):
+        sums = scratch("conv2d sums", plan.shape, dw.dtype)
+        bias_sums = scratch("conv2d bias sums", (plan.shape[0], g.OC // g.G), dw.dtype)
+        kernels.conv2d_weight_tiles(sums, bias_sums, dy.reshape(-1), x.reshape(-1), plan.rows, plan.taps, plan.p)
+        filters = dw[plan.filters].reshape(g.OC // g.G, -1)
+        by_filter = sums.reshape((plan.shape[0], -1, filters.shape[0]) if along_k else (plan.shape[0], *filters.shape))
+        kernels.conv2d_weight_sum(filters, db[plan.filters], by_filter, bias_sums, along_k)
+
+
+@lru_cache(maxsize=1024)
+def _plans(g: Conv2dGeometry, item: int) -> list[WeightPlan]:
+    CG, KG = g.C // g.G, g.OC // g.G
+    along_k = along_filters(g, item)
+    H, W = (g.H + g.PH + g.PB, g.W + g.PW + g.PR) if along_k else (g.H, g.W)
+    positions = [(kh * g.DH, kw * g.DW) for kh in range(g.KH) for kw in range(g.KW)]
+    if along_k:
+        rows = [((r * W + c) * g.C + channel) * item for r, c in positions for channel in range(CG)]
+        taps = np.zeros((1, 2), np.int64)
+        columns = KG
+    else:
+        rows = [k * item for k in range(KG)]
+        taps = np.array([(r - g.PH, c - g.PW) for r, c in positions], np.int64)
+        columns = CG
+    size = max(1, CHUNK_PIXELS // g.OW)
+    chunks = -(-g.N * g.OH // size)
+    groups = max(1, min(PARTS, SUMS_BYTES // (len(rows) * len(taps) * columns * item), chunks))
+    parts = -(-PARTS // groups)
+    table = np.array(rows + rows[-1:] * ROWS_2, np.int64)
+    return [
+        WeightPlan(
+            table, taps,
+            ((g.N, H, W, g.OH, g.OW), (g.SH, g.SW), (g.OC, g.C), (n * KG, n * CG), (columns, along_k),
+             (groups, parts, size)),
+            (groups, len(rows), len(taps), columns), slice(n * KG, (n + 1) * KG),
+        )
+        for n in range(g.G)
+    ]  # fmt: skip
