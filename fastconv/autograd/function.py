@@ -28,7 +28,7 @@ class Function:
                 return dy * factor,
 
     `forward` saves what `backward` needs; `backward` returns one gradient per input, None where `needs_grad` of that
-    input is False or no gradient exists. Gradients are fresh arrays or views that nobody writes to.
+    input is False or no gradient exists. Gradients are fresh arrays, or `dy` or views of it.
     """
 
     name: ClassVar[str] = "function"

@@ -130,7 +130,7 @@ class Tensor(Operators):
         gradients: dict[int, Array] = {id(self): self._first_gradient(gradient)}
         pending = [_Pending(self)] if self.source else []
         if not pending:
-            self.accumulate(gradients[id(self)])
+            self.accumulate(gradients[id(self)].copy(order="K"))
         queued = {id(self)}
         while pending:
             tensor = heapq.heappop(pending).tensor
@@ -140,11 +140,13 @@ class Tensor(Operators):
                 raise FastconvError(
                     "backward ran through these steps before; use backward(retain_graph=True) the first time"
                 )
-            for source, dx in zip(step.inputs, step.backward(step.backend, gradients.pop(id(tensor))), strict=True):
+            dy = gradients.pop(id(tensor))
+            for source, dx in zip(step.inputs, step.backward(step.backend, dy), strict=True):
                 if source is None or dx is None or not source.requires_grad:
                     continue
                 if source.source is None:
-                    source.accumulate(dx)
+                    # A leaf's gradient is its own: somebody may scale it in place.
+                    source.accumulate(dx.copy(order="K") if _owner(dx) is _owner(dy) else dx)
                     continue
                 gradients[id(source)] = gradients[id(source)] + dx if id(source) in gradients else dx
                 if id(source) not in queued:
@@ -167,6 +169,11 @@ class Tensor(Operators):
         if tuple(array.shape) != self.shape:
             raise ShapeError(f"backward: the gradient has shape {tuple(array.shape)}, the tensor {self.shape}")
         return array
+
+
+def _owner(a: Array) -> Array:
+    """The array whose memory `a` shows."""
+    return a if a.base is None else a.base
 
 
 class _Pending:
