@@ -27,6 +27,8 @@ from .ops.conv2d import col2im as col2im
 from .ops.conv2d import im2col as im2col
 from .random import manual_seed as manual_seed
 from .summary import summary as summary
+from .threads import get_threads as get_threads
+from .threads import set_threads as set_threads
 from .training import History as History
 from .training import Trainer as Trainer
 from .training import evaluate as evaluate

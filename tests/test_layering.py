@@ -15,7 +15,7 @@ LAYERS = [
     ("errors", "geometry", "version"),
     ("kernels",),
     ("backends",),
-    ("random",),
+    ("random", "threads"),
     ("autograd",),
     ("ops", "functional"),
     ("nn", "optim", "data"),
@@ -29,7 +29,7 @@ LAYERS = [
 PUBLIC = (
     "use", "available", "tensor", "Tensor", "no_grad", "functional", "nn", "optim", "models", "data", "gradcheck",
     "im2col", "col2im", "manual_seed", "FastconvError", "ShapeError", "ArgumentError", "DTypeError", "BackendError",
-    "UnsupportedError", "DataError",
+    "UnsupportedError", "DataError", "set_threads", "get_threads", "compile", "Trainer", "summary", "save", "load",
 )  # fmt: skip
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
