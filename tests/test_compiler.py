@@ -263,13 +263,42 @@ def test_one_hot_labels_and_tensors_are_taken():
     assert loss.item() == eager_step(a, opt_a, x, t)
 
 
-def test_activations_move_into_the_epilogue_and_memory_is_shared():
+def test_activations_and_pooling_move_into_the_convolution_and_memory_is_shared():
     model = small_convnet()
     step = compiled_step(model, fc.optim.Adam(model.parameters()))
     plan = step.prepare(*some_batch())
-    assert not [call for call in plan.calls if call.op == "activation_forward"]
-    assert [call.options["activation"] for call in plan.calls if call.options.get("activation")] == ["relu"] * 3
+    ops = [call.op for call in plan.calls]
+    assert ops == [
+        "conv2d_pool_forward", "conv2d_pool_forward", "reshape", "linear_forward", "linear_forward",
+        "softmax_cross_entropy_forward", "softmax_cross_entropy_backward", "linear_backward", "activation_backward",
+        "linear_backward", "reshape", "conv2d_pool_backward", "conv2d_pool_backward", "update",
+    ]  # fmt: skip
+    fused = [call.options.get("activation") for call in plan.calls if call.op.endswith("forward")]
+    assert fused == ["relu", "relu", "relu", None, None]
     assert plan.arena_bytes < plan.unshared_bytes
+
+
+def test_a_map_that_somebody_else_reads_is_stored():
+    class Net(fc.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = fc.nn.Conv2d(2, 2, 3, padding=1)
+            self.out = fc.nn.Linear(2 * 4 * 4 + 2 * 8 * 8, 3)
+
+        def forward(self, x):
+            maps = F.relu(self.conv(x))
+            both = (
+                F.flatten(F.max_pool2d(maps, 2)) @ np.ones((32, 160), "float32"),
+                F.flatten(maps) @ np.ones((128, 160), "float32"),
+            )
+            return self.out(both[0] + both[1])
+
+    (a, opt_a), (b, opt_b) = twins(Net)
+    step = compiled_step(b, opt_b)
+    x, t = some_batch()
+    assert step(x, t).item() == eager_step(a, opt_a, x, t)
+    assert "max_pool2d_forward" in [call.op for call in step.plan.calls]
+    assert_same_weights(a, b)
 
 
 def test_the_plan_names_every_call_with_its_cost():

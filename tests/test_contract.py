@@ -12,6 +12,7 @@ from fastconv.backends.base import ACTIVATIONS, Backend, Candidate
 from fastconv.errors import BackendError, DTypeError, FastconvError, ShapeError
 
 CONTRACT = {name: member for name, member in vars(Backend).items() if inspect.isfunction(member) and name[0] != "_"}
+TWINS = {"conv2d_pool_forward", "conv2d_pool_backward"}  # fusions; the contract itself composes them of plain calls
 CONV = ConvCase("conv", x=(2, 4, 7, 6), w=(6, 2, 3, 3), stride=(2, 1), padding=(1, 1, 0, 2), groups=2)
 POOL = PoolCase("pool", x=(2, 6, 7, 6), kernel=(2, 2), stride=(2, 2))
 
@@ -48,7 +49,7 @@ class TestSignatures:
 
     def test_every_method_is_abstract_and_says_what_it_returns(self):
         for name, method in CONTRACT.items():
-            assert name in Backend.__abstractmethods__
+            assert (name in Backend.__abstractmethods__) != (name in TWINS), name
             assert inspect.getdoc(method), name
             assert inspect.signature(method).return_annotation is not inspect.Signature.empty, name
 
@@ -238,3 +239,29 @@ class TestSelection:
         with pytest.raises(BackendError):
             select.use("tpu")
         assert select.current() is before
+
+
+class TestReshape:
+    @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+    @pytest.mark.parametrize(
+        ("shape", "to"),
+        [((2, 3, 4, 5), (2, 60)), ((2, 60), (2, 3, 4, 5)), ((3, 1, 4, 5), (3, 20)), ((3, 7, 1, 1), (3, 7)),
+         ((2, 130, 9, 15), (2, -1)), ((2, 3, 4, 5), (6, 20)), ((2, 3, 4, 5), (2, 5, 4, 3)), ((6, 4), (4, 6)),
+         ((24,), (2, 3, 2, 2))],
+    )  # fmt: skip
+    def test_keeps_the_order_of_the_logical_indices(self, backend, shape, to, dtype):
+        values = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+        expected = values.reshape(to)
+        a = backend.asarray(values)
+        with unchanged(backend, a):
+            y = backend.reshape(a, to)
+            out = backend.empty(expected.shape, dtype)
+            assert backend.reshape(a, to, out=out) is out
+        for result in (y, out):
+            np.testing.assert_array_equal(backend.to_numpy(result), expected)
+            assert len(expected.shape) != 4 or is_channels_last(result)
+
+    @pytest.mark.parametrize("to", [(2, 59), (-1, 7), (-1, -1), (), (2, -30, 1)])
+    def test_refuses_what_does_not_fit(self, backend, to):
+        with pytest.raises(ShapeError, match="reshape: 60 elements"):
+            backend.reshape(backend.zeros((2, 5, 3, 2)), to)

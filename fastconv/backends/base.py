@@ -60,6 +60,13 @@ class Backend(ABC):
         """All zero; 4-D arrays are laid out channels-last."""
 
     @abstractmethod
+    def reshape(self, a: Array, shape: Sequence[int], *, out: Array | None = None) -> Array:
+        """The elements of `a`, in the order of its logical indices, under another shape of as many elements.
+
+        Shares memory where the order in memory allows and no `out` is given.
+        """
+
+    @abstractmethod
     def synchronize(self) -> None:
         """Wait until everything launched so far has finished."""
 
@@ -97,6 +104,41 @@ class Backend(ABC):
     def explain(self, g: Conv2dGeometry, direction: str = "forward") -> list[Candidate]:
         """The algorithms for `g` in the order they are asked, with reasons; `direction` is 'forward',
         'backward_data' or 'backward_weight'. The first that does not decline runs."""
+
+    # A convolution, its activation and its pooling as one. What stands here is the eager twin; a backend with a kernel
+    # that never stores the map in between puts its own in this place.
+
+    def conv2d_pool_forward(
+        self, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, pool: Pool2dGeometry, *,
+        kind: str, activation: str | None = None, out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """y = pool(act(conv2d(x, w, b))) and what its backward needs.
+
+        kind 'max' keeps the argmax (N, OC, OH, OW of the pooling), kind 'avg' the activated map before pooling.
+        """
+        y_out, kept_out = (None, None) if out is None else out
+        if kind == "max":
+            a = self.conv2d_forward(x, w, b, g, activation=activation)
+            return self.max_pool2d_forward(a, pool, out=out)
+        a = self.conv2d_forward(x, w, b, g, activation=activation, out=kept_out)
+        return self.avg_pool2d_forward(a, pool, out=y_out), a
+
+    def conv2d_pool_backward(
+        self, dy: Array, y: Array, kept: Array, x: Array, w: Array, g: Conv2dGeometry, pool: Pool2dGeometry, *,
+        kind: str, activation: str | None = None, needs_dx: bool = True,
+        out: tuple[Array | None, Array, Array] | None = None,
+    ) -> tuple[Array | None, Array, Array]:  # fmt: skip
+        """dx or None, dw and db from dy of the pooled map; y and `kept` as conv2d_pool_forward returned them."""
+        if kind == "max":
+            da = dy if activation is None else self.activation_backward(activation, dy, y)
+            da = self.max_pool2d_backward(da, kept, pool)
+        else:
+            da = self.avg_pool2d_backward(dy, pool)
+            da = da if activation is None else self.activation_backward(activation, da, kept)
+        dx_out, *weight_out = (None, None, None) if out is None else out
+        dx = self.conv2d_backward_data(da, w, g, out=dx_out) if needs_dx else None
+        dw, db = self.conv2d_backward_weight(da, x, g, out=None if out is None else (weight_out[0], weight_out[1]))
+        return dx, dw, db
 
     # Pooling --------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,6 +38,13 @@ class HostMemory(Backend):
         a.fill(0)
         return a
 
+    def reshape(self, a: Array, shape: Sequence[int], *, out: Array | None = None) -> Array:
+        shape = require_reshape(a, shape)
+        if out is None:
+            return self.asarray(a.reshape(shape))
+        result("reshape", out, shape, a.dtype)[...] = a.reshape(shape)
+        return out
+
     def synchronize(self) -> None:
         pass
 
@@ -70,6 +78,17 @@ def result(op: str, out: Array | None, shape: Sequence[int], dtype: Any) -> Arra
     require_writeable(op, "out", out)
     as_flat(out)
     return out
+
+
+def require_reshape(a: Array, shape: Sequence[int]) -> tuple[int, ...]:
+    """`shape` with a -1 filled in, if it holds as many elements as `a`."""
+    shape = tuple(shape)
+    known = math.prod(n for n in shape if n != -1)
+    if shape.count(-1) == 1 and known and a.size % known == 0:
+        shape = tuple(a.size // known if n == -1 else n for n in shape)
+    if math.prod(shape) != a.size or min(shape, default=0) < 0:
+        raise ShapeError(f"reshape: {a.size} elements of shape {tuple(a.shape)} do not fit {shape}")
+    return shape
 
 
 def require(op: str, name: str, a: Array, shape: Sequence[int], dtype: Any) -> None:

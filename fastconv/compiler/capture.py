@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.base import Array, Backend
+from ..backends.host import require_reshape
 from ..errors import UnsupportedError
 from ..random import DrawnSeed
 from .plan import Call, Role, Value
@@ -69,7 +70,7 @@ class Symbol:
     def reshape(self, *shape: Any) -> Symbol:
         """As NumPy's: in the order of the logical indices."""
         wanted = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
-        return self.recorder.reshape(self, np.empty(self.shape, "bool").reshape(wanted).shape)
+        return self.recorder.reshape(self, wanted)
 
     def transpose(self, *axes: Any) -> Symbol:
         """As NumPy's."""
@@ -82,6 +83,12 @@ class Symbol:
     def T(self) -> Symbol:
         """All axes reversed."""
         return self.transpose()
+
+    base = None  # what shares memory is the plan's business: nothing that was computed is written again
+
+    def copy(self, order: str = "K") -> Symbol:
+        """Itself, for the same reason."""
+        return self
 
     def __getattr__(self, name: str) -> Any:
         raise UnsupportedError(f"compile: a step may not use `{name}` of its arrays; {_ADVICE}")
@@ -141,13 +148,13 @@ class Recorder(Backend):
         dtype = next(v.dtype for v in (a, b) if isinstance(v, Symbol))
         return self.note(op, (a, b), [(shape, dtype)])[0]
 
-    def reshape(self, a: Symbol, shape: tuple[int, ...]) -> Symbol:
-        """A view where the elements keep their place in memory, else a copy."""
+    def reshape(self, a: Any, shape: Sequence[int], *, out: Any = None) -> Any:
+        shape = require_reshape(a, shape)
         if a.shape == shape:
             return a
         if _keeps_order(a.shape) and _keeps_order(shape):
             return Symbol(self, Value(shape, a.dtype, a.value.role, a.value.name, alias=a.value))
-        return self.note("reshape", (a,), [(shape, a.dtype)])[0]
+        return self.note("reshape", (a, shape), [(shape, a.dtype)])[0]
 
     def _plain(self, item: Any) -> Any:
         if isinstance(item, Symbol):

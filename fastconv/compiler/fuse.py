@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .plan import Call, Plan, Value
 
 _WITH_EPILOGUE = ("conv2d_forward", "linear_forward")
@@ -11,6 +13,7 @@ def fuse(plan: Plan) -> None:
     """Shorten `plan` in place; the results stay the same, bit for bit."""
     drop_unread(plan)
     activate_in_epilogue(plan)
+    pool_in_epilogue(plan)
 
 
 def drop_unread(plan: Plan) -> None:
@@ -38,6 +41,94 @@ def activate_in_epilogue(plan: Plan) -> None:
         if uses[x] == [call] and x.alias is None:
             maker.options = maker.options | {"activation": kind}
             maker.outputs = _replaced(maker.outputs, x, call.outputs[0])
+            plan.calls.remove(call)
+
+
+def pool_in_epilogue(plan: Plan) -> None:
+    """conv2d (with its activation) followed by its pooling: one call, and one for the whole backward of the three."""
+    for call in list(plan.calls):
+        if call.op in ("max_pool2d_forward", "avg_pool2d_forward"):
+            _fuse_pool(plan, call)
+
+
+def _fuse_pool(plan: Plan, pool: Call) -> None:
+    a, geometry = pool.inputs
+    conv = next((c for c in plan.calls if c.op == "conv2d_forward" and c.outputs[0] is a), None)
+    if conv is None or a in {value.owner for value in plan.results}:
+        return
+    backward = _pool_backward(plan, pool, conv)
+    if backward is None:
+        return
+    kind = pool.op[:3]
+    activation = conv.options.get("activation")
+    options = {"kind": kind} | ({"activation": activation} if activation else {})
+    y = pool.outputs[0]
+    kept = pool.outputs[1] if kind == "max" else a
+    fused = Call("conv2d_pool_forward", (*conv.inputs, geometry), (y, kept), options)
+    plan.calls[plan.calls.index(pool)] = fused
+    plan.calls.remove(conv)
+    if backward:
+        _fuse_pool_backward(plan, backward, (y, kept), conv, geometry, options)
+
+
+def _pool_backward(plan: Plan, pool: Call, conv: Call) -> list[Call] | None:
+    """The calls that lead from the pooled gradient to dx and dw; empty without a backward, None where others join."""
+    uses = plan.uses()
+    a = conv.outputs[0]
+    assert a is not None
+    others = [c for c in uses[a] if c is not pool]
+    gradients = [c for c in plan.calls if c.op == pool.op.replace("forward", "backward") and _belongs(c, pool, others)]
+    if not others and not gradients:
+        return []
+    if len(gradients) != 1:
+        return None
+    chain, da = gradients, _only(gradients[0])
+    if conv.options.get("activation"):
+        readers = uses.get(da, [])
+        if len(readers) != 1 or readers[0].op != "activation_backward" or others != readers:
+            return None
+        chain, da = [*chain, *readers], _only(readers[0])
+    elif others:
+        return None
+    ends = uses.get(da, [])
+    if not ends or any(c.op not in ("conv2d_backward_data", "conv2d_backward_weight") for c in ends):
+        return None
+    return [*chain, *ends]
+
+
+def _only(call: Call) -> Value:
+    """The one result of a call."""
+    (value,) = call.outputs
+    assert value is not None
+    return value
+
+
+def _belongs(gradient: Call, pool: Call, others: list[Call]) -> bool:
+    """Whether `gradient` is the backward of this very pooling."""
+    if pool.op.startswith("max"):
+        return gradient.inputs[1] is pool.outputs[1]
+    return any(c.op == "activation_backward" and c.inputs[1] is gradient.outputs[0] for c in others)
+
+
+def _fuse_pool_backward(
+    plan: Plan, chain: list[Call], stored: tuple[Value | None, Value | None], conv: Call, geometry: Any,
+    options: dict[str, Any],
+) -> None:  # fmt: skip
+    x, w, _, g = conv.inputs
+    weight = next((c for c in chain if c.op == "conv2d_backward_weight"), None)
+    data = next((c for c in chain if c.op == "conv2d_backward_data"), None)
+    dx = None if data is None else data.outputs[0]
+    dw, db = (
+        (Value(w.shape, w.dtype, "computed"), Value((g.OC,), w.dtype, "computed")) if weight is None else weight.outputs
+    )
+    fused = Call(
+        "conv2d_pool_backward", (chain[0].inputs[0], *stored, x, w, g, geometry), (dx, dw, db),
+        options | {"needs_dx": dx is not None}, "backward",
+    )  # fmt: skip
+    last = max(chain, key=plan.calls.index)
+    plan.calls[plan.calls.index(last)] = fused
+    for call in chain:
+        if call is not last:
             plan.calls.remove(call)
 
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal
 
-from ..geometry import Conv2dGeometry
-
 Role = Literal["input", "parameter", "constant", "computed"]
 
 
@@ -74,6 +72,8 @@ class Call:
     @property
     def multiplications(self) -> int:
         """Multiplications of the matrix work in this call; pointwise work is not counted."""
+        if self.op == "conv2d_pool_backward":
+            return self.geometry.multiplications * (1 + self.options["needs_dx"])
         if self.op.startswith("conv2d"):
             return self.geometry.multiplications
         if self.op == "matmul":
@@ -145,8 +145,3 @@ def _flat(items: Any) -> Iterator[Any]:
             yield from _flat(item)
         else:
             yield item
-
-
-def is_convolution(call: Call) -> bool:
-    """Whether the call is one of the three passes of a convolution."""
-    return isinstance(call.geometry, Conv2dGeometry) and call.op.startswith("conv2d")

@@ -41,7 +41,7 @@ class Replay:
         return self._results
 
     def _array(self, item: Any) -> Any:
-        if isinstance(item, list | tuple):
+        if isinstance(item, list):
             return [self._array(i) for i in item]
         if not isinstance(item, Value):
             return item
@@ -52,7 +52,7 @@ class Replay:
         return item.array
 
     def _bind(self, call: Call, backend: Backend) -> Callable[[], Any]:
-        inputs = self._array(call.inputs)
+        inputs = tuple(self._array(item) for item in call.inputs)
         outputs = tuple(self._array(v) for v in call.outputs)
         if call.op in _POINTWISE:
             return partial(getattr(np, call.op), *inputs, out=outputs[0])
@@ -60,8 +60,6 @@ class Replay:
             return partial(np.sum, *inputs, out=outputs[0], **call.options)
         if call.op == "transpose":
             return partial(_copy, outputs[0], inputs[0].transpose(call.options["axes"]))
-        if call.op == "reshape":
-            return _reshaping(outputs[0], inputs[0])
         if call.op == "update":
             optimizer, state = call.options["optimizer"], call.options["state"]
             return partial(optimizer.update, backend, *inputs, state)
@@ -73,13 +71,6 @@ class Replay:
             return partial(function, *inputs, **options)
         live = call.live
         return lambda: function(*inputs, **options, **live())
-
-
-def _reshaping(out: Array, a: Array) -> Callable[[], None]:
-    """A copy in the order of the logical indices; one of the two sides is seen under the other's shape."""
-    if a.ndim == 4:
-        return partial(_copy, out.reshape(a.shape), a)
-    return partial(_copy, out, a.reshape(out.shape))
 
 
 def _copy(out: Array, a: Array) -> None:
