@@ -269,9 +269,9 @@ def test_activations_and_pooling_move_into_the_convolution_and_memory_is_shared(
     plan = step.prepare(*some_batch())
     ops = [call.op for call in plan.calls]
     assert ops == [
-        "conv2d_pool_forward", "conv2d_pool_forward", "reshape", "linear_forward", "linear_forward",
+        "conv2d_pool_forward", "conv2d_pool_forward", "linear_forward", "linear_forward",
         "softmax_cross_entropy_forward", "softmax_cross_entropy_backward", "linear_backward", "activation_backward",
-        "linear_backward", "reshape", "conv2d_pool_backward", "conv2d_pool_backward", "update",
+        "linear_backward", "conv2d_pool_backward", "conv2d_pool_backward", "update",
     ]  # fmt: skip
     fused = [call.options.get("activation") for call in plan.calls if call.op.endswith("forward")]
     assert fused == ["relu", "relu", "relu", None, None]

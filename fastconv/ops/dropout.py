@@ -30,6 +30,6 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, *, seed: int | None =
     The same seed drops the same elements; without one, the next of `fc.manual_seed`'s stream is taken.
     """
     x = as_tensor(x)
-    if not training:
+    if not training or p == 0:
         return x
     return Dropout.apply(x, p=p, seed=random.next_seed() if seed is None else seed)
