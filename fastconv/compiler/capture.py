@@ -132,7 +132,7 @@ class Recorder(Backend):
         """List a call; returns a symbol for each of its results."""
         outputs = tuple(None if r is None else Value(tuple(r[0]), np.dtype(r[1]), "computed") for r in results)
         plain = tuple(self._plain(i) for i in inputs)
-        self.calls.append(Call(op, plain, outputs, options or {}, self.phase, live))
+        self.calls.append(Call(op, plain, outputs, options or {}, self.phase, live=live))
         return [None if v is None else Symbol(self, v) for v in outputs]
 
     def pointwise(self, op: str, a: Any, b: Any) -> Symbol:

@@ -21,6 +21,7 @@ from ..optim.optimizer import Optimizer
 from .capture import Recorder, Symbol, recorder
 from .fuse import fuse
 from .plan import Call, Plan
+from .profile import Profile, measure
 from .replay import Replay
 
 PLANS = 8  # input shapes kept; the one not used for longest is dropped
@@ -64,6 +65,31 @@ class Compiled:
                 self.optimizer.steps += 1
             results = self._last.run(inputs)
             return Tensor(be.asarray(results[0].copy()), be)
+
+    def profile(self, x: Any, t: Any = None, rounds: int = 20) -> Profile:
+        """The median time of every call over `rounds` runs; the model and the optimizer are as before afterwards."""
+        with self._lock:
+            be = self._backend()
+            inputs = self._inputs(be, x, t)
+            self._last = self._replay(be, inputs)
+            with self._unchanged():
+                return measure(self._last, inputs, rounds)
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        state = [a for arrays in (self.optimizer.state.values() if self.optimizer else ()) for a in arrays]
+        kept = [(a, a.copy()) for a in [*(p.data for p in self._parameters()), *state]]
+        stream, steps = random.get_state(), self.optimizer.steps if self.optimizer else 0
+        try:
+            if self.optimizer:
+                self.optimizer.steps += 1
+            yield
+        finally:
+            random.set_state(stream)
+            if self.optimizer:
+                self.optimizer.steps = steps
+            for array, before in kept:
+                array[...] = before
 
     def _backend(self) -> Backend:
         return self.model.parameters()[0].backend
@@ -122,6 +148,7 @@ class Compiled:
             value.array = None
         plan = Plan(tape.calls, entered, (result.value,))
         fuse(plan)
+        _name_algorithms(plan, be)
         return Replay(plan, be, list(tape.seeds.values()))
 
     def _step(self, tape: Recorder, symbols: list[Symbol]) -> Symbol:
@@ -176,6 +203,19 @@ def _recorded_parameters(params: list[Tensor], model: Module, tape: Recorder) ->
     finally:
         for p, data, backend, grad in before:
             p.data, p.backend, p.grad = data, backend, grad
+
+
+def _name_algorithms(plan: Plan, be: Backend) -> None:
+    """Write beside each convolution which algorithm the backend takes, and why."""
+    directions = {"conv2d_forward": "forward", "conv2d_backward_data": "backward_data"}
+    for call in plan.calls:
+        if call.op in (*directions, "conv2d_backward_weight"):
+            chosen = next(
+                c for c in be.explain(call.geometry, directions.get(call.op, "backward_weight")) if not c.declined
+            )
+            call.algorithm = f"{chosen.name}: {chosen.reason}"
+        elif call.op.startswith("conv2d_pool"):
+            call.algorithm = "fused: convolution, activation and pooling in one pass"
 
 
 def _options(module: Module) -> dict[str, Any]:

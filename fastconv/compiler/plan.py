@@ -56,6 +56,7 @@ class Call:
     outputs: tuple[Value | None, ...]
     options: dict[str, Any] = field(default_factory=dict)
     phase: str = "forward"
+    algorithm: str = ""
     live: Callable[[], dict[str, Any]] | None = None
 
     def values(self) -> Iterator[Value]:
@@ -133,7 +134,18 @@ class Plan:
         """Multiplications of the whole step."""
         return sum(call.multiplications for call in self.calls)
 
+    @property
+    def parameters(self) -> int:
+        """Elements of all parameters, each counted once."""
+        read = {v.owner for call in self.calls for v in call.values() if v.owner.role == "parameter"}
+        return sum(v.size for v in read)
+
     def __str__(self) -> str:
+        from .table import as_text, plan_table
+
+        return as_text(plan_table(self))
+
+    def __rich__(self) -> Any:
         from .table import plan_table
 
         return plan_table(self)

@@ -27,18 +27,22 @@ class Replay:
         self._arrays = place(plan, lambda n: _aligned(backend, n))
         self._entries = [backend.empty(v.shape, v.dtype) for v in plan.inputs]
         self._arrays.update(zip(plan.inputs, self._entries, strict=True))
-        self._steps = [self._bind(call, backend) for call in plan.calls]
+        self.steps = [self._bind(call, backend) for call in plan.calls]
         self._results = [self._array(v) for v in plan.results]
 
     def run(self, inputs: tuple[Array, ...]) -> list[Array]:
         """The step on these inputs."""
+        self.enter(inputs)
+        for step in self.steps:
+            step()
+        return self._results
+
+    def enter(self, inputs: tuple[Array, ...]) -> None:
+        """Copy the inputs in and draw the seeds of this run."""
         for entry, given in zip(self._entries, inputs, strict=True):
             entry[...] = given
         for seed in self.seeds:
             seed.number = next_seed()
-        for step in self._steps:
-            step()
-        return self._results
 
     def _array(self, item: Any) -> Any:
         if isinstance(item, list):

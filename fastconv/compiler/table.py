@@ -1,46 +1,76 @@
-"""A plan as a table to read."""
+"""A plan, and what its calls cost in time, as tables to read."""
 
 from __future__ import annotations
 
-from typing import Any
+from io import StringIO
+from typing import TYPE_CHECKING, Any
 
 from .plan import Call, Plan
 
+if TYPE_CHECKING:
+    from rich.table import Table
 
-def plan_table(plan: Plan) -> str:
-    """One line a call: phase, what it does, result shapes, parameters, multiplications, bytes; totals below."""
-    rows = [("phase", "call", "result", "parameters", "multiplications", "bytes")]
-    rows += [_row(call) for call in plan.calls]
-    widths = [max(len(row[i]) for row in rows) for i in range(6)]
-    lines = [
-        "  ".join(_aligned(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join([*(line.rstrip() for line in lines), "", _totals(plan)])
+    from .profile import Profile
 
 
-def _row(call: Call) -> tuple[str, str, str, str, str, str]:
-    shapes = " ".join("x".join(map(str, v.shape)) or "()" for v in call.outputs if v is not None)
-    counted = call.phase != "update"
-    return (
-        call.phase, call.describe(), shapes or "in place", _count(call.parameters if counted else 0),
-        _count(call.multiplications), _count(call.bytes if counted else 0),
-    )  # fmt: skip
+def plan_table(plan: Plan) -> Table:
+    """One row a call: phase, what it does, results, parameters, multiplications, bytes, and why it runs as it does."""
+    from rich import box
+    from rich.table import Table
 
-
-def _totals(plan: Plan) -> str:
-    parameters = {v.owner for call in plan.calls for v in call.values() if v.owner.role == "parameter"}
-    return (
-        f"{len(plan.calls)} calls, {sum(v.size for v in parameters):,} parameters, "
-        f"{plan.multiplications:,} multiplications; one block of {plan.arena_bytes:,} bytes "
-        f"where separate arrays would take {plan.unshared_bytes:,}"
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left", show_footer=True)
+    table.add_column("phase", footer="total")
+    table.add_column("call", footer=f"{len(plan.calls)} calls")
+    table.add_column("results")
+    table.add_column("parameters", justify="right", footer=_count(plan.parameters))
+    table.add_column("multiplications", justify="right", footer=_count(plan.multiplications))
+    table.add_column("bytes", justify="right")
+    table.add_column("algorithm", overflow="fold")
+    for call in plan.calls:
+        counted = call.phase != "update"
+        numbers = (call.parameters if counted else 0, call.multiplications, call.bytes if counted else 0)
+        table.add_row(call.phase, call.describe(), _shapes(call), *map(_count, numbers), call.algorithm)
+    table.caption = (
+        f"memory: one block of {plan.arena_bytes:,} bytes, where separate arrays would take {plan.unshared_bytes:,}"
     )
+    return table
+
+
+def profile_table(profile: Profile) -> Table:
+    """One row a call: median time, share of the step, GFLOP/s and GB/s."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left", show_footer=True)
+    table.add_column("phase", footer="total")
+    table.add_column("call")
+    table.add_column("us", justify="right", footer=f"{profile.total * 1e6:.1f}")
+    table.add_column("share", justify="right")
+    table.add_column("GFLOP/s", justify="right")
+    table.add_column("GB/s", justify="right")
+    for row in profile.rows:
+        flops = f"{2 * row.call.multiplications / row.seconds / 1e9:.1f}" if row.call.multiplications else ""
+        table.add_row(
+            row.call.phase, row.call.describe(), f"{row.seconds * 1e6:.1f}", f"{row.seconds / profile.total:.1%}",
+            flops, f"{row.call.bytes / row.seconds / 1e9:.1f}",
+        )  # fmt: skip
+    return table
+
+
+def as_text(table: Any) -> str:
+    """A rich table as plain text."""
+    from rich.console import Console
+
+    console = Console(file=StringIO(), width=200, color_system=None)
+    with console.capture() as text:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in text.get().splitlines())
+
+
+def _shapes(call: Call) -> str:
+    shapes = ("x".join(map(str, v.shape)) or "1" for v in call.outputs if v is not None)
+    return ", ".join(shapes) or "in place"
 
 
 def _count(n: int) -> str:
-    return f"{n:,}" if n else ""
-
-
-def _aligned(cell: Any, width: int, column: int) -> str:
-    return str(cell).ljust(width) if column < 3 else str(cell).rjust(width)
+    return f"{n:,}" if n else "-"
