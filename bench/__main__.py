@@ -1,0 +1,5 @@
+"""python -m fastconv.bench"""
+
+from .command import main
+
+main()

@@ -1,0 +1,112 @@
+"""The command line of the suite: `fastconv bench`, or `python -m fastconv.bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WIDE = 150  # columns where the output is no terminal
+
+
+def bench(
+    groups: Annotated[str, typer.Option(help="Comma-separated: conv, pool, matmul, steps, startup, ...")] = "all",
+    networks: Annotated[str, typer.Option(help="Comma-separated names of networks.")] = "all",
+    peers: Annotated[
+        str | None, typer.Option(help="Comma-separated: torch, jax, numpy, ...; 'none'. Default: those installed.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full/--quick", help="All layers and batch sizes, or a selection.")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of every contestant.")] = 2,
+    json: Annotated[
+        Path | None, typer.Option(help="Write the results; into a folder under the machine's name.")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Draw roofline and ratios into this file.")] = None,
+    readme: Annotated[Path | None, typer.Option(help="Rewrite the table between this file's markers.")] = None,
+    compare: Annotated[Path | None, typer.Option(help="Show what changed since these results (JSON).")] = None,
+) -> None:
+    """Time the engine's work beside its peers: layers, steps, start-up, memory."""
+    from rich.console import Console
+
+    from . import comparison, figure, machine, report, suite
+    from . import readme as readme_table
+    from .results import Results
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDE
+    old = _load(Results, compare)
+    works = _works(groups, networks, full)
+    chosen = suite.default_peers(not full) if peers is None else _names(peers, "peer", suite.PEERS)
+    if png and (reason := figure.missing()):
+        raise typer.BadParameter(reason, param_hint="--png")
+    results = _run(console, works, chosen, full, threads)
+    report.show(results, console)
+    if json:
+        target = json / machine.file_name(results.machine) if json.is_dir() else json
+        results.save(target)
+        console.print(f"results: {target}", highlight=False)
+    if png:
+        figure.draw(results, png)
+        console.print(f"picture: {png}", highlight=False)
+    if readme:
+        console.print(readme_table.rewrite(readme, results), highlight=False, markup=False)
+    if old:
+        comparison.show(old, results, console)
+    if results.errors:
+        raise typer.Exit(1)
+
+
+def _run(console, works, peers, full, threads):
+    """The run with a progress bar that names the row."""
+    from dataclasses import replace
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from . import suite
+
+    settings = replace(suite.FULL if full else suite.QUICK, threads=threads)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("machine's limits", total=len(works))
+        return suite.run(
+            works, peers, settings,
+            lambda work, row: progress.update(task, advance=1, description=f"{work.group} {work.title}"),
+        )  # fmt: skip
+
+
+def _works(groups, networks, full):
+    from . import shapes
+    from .work import FAMILIES, GROUPS, select
+
+    names = _names(groups, "group", (*GROUPS, *FAMILIES))
+    wanted = [group for name in names for group in FAMILIES.get(name, (name,))]
+    works = select(wanted, _names(networks, "network", shapes.NETWORKS), quick=not full)
+    if not works:
+        raise typer.BadParameter("these groups have no rows for these networks")
+    return works
+
+
+def _names(text, what, known):
+    """'all', 'none' or names out of `known`."""
+    if text == "all":
+        return list(known)
+    chosen = [] if text == "none" else [name.strip() for name in text.split(",") if name.strip()]
+    for name in chosen:
+        if name not in known:
+            raise typer.BadParameter(f"there is no {what} {name!r}; choose from {', '.join(known)}")
+    return chosen
+
+
+def _load(results, path):
+    if path is None:
+        return None
+    try:
+        return results.load(path)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error), param_hint="--compare") from error
+
+
+def main() -> None:
+    """`python -m fastconv.bench`"""
+    typer.run(bench)

@@ -1,0 +1,140 @@
+"""Figures of whole processes: import, command line, first training step with warm and cold caches, peak memory.
+
+Each round starts a fresh process for every contestant in turn.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from statistics import median
+
+from .measure import Row, Settings, Timing
+from .peers import ENGINE
+from .peers.process import ContestantError, environment
+from .work import Work
+
+IMPORTS = {
+    "import_bare": {ENGINE: "fastconv", "torch": "torch", "jax": "jax", "numpy": "numpy"},
+    "import_layers": {
+        ENGINE: "fastconv as fc; fc.nn, fc.optim, fc.functional, fc.models",
+        "torch": "torch, torch.nn, torch.optim, torch.nn.functional",
+        "jax": "jax, jax.numpy, jax.nn, jax.lax",
+    },
+}
+COLD_ROUNDS = 3  # seconds each
+# Where the contestants keep compiled code.
+CACHES = ("FASTCONV_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR")
+PATIENCE = 300  # seconds
+
+
+def measure(work: Work, peers: list[str], settings: Settings) -> Row:
+    """One row of the groups start-up and memory."""
+    row = Row(work)
+    with tempfile.TemporaryDirectory(prefix="fastconv-bench-") as folder:
+        run = Runs(work, settings, folder)
+        if work.operation in IMPORTS:
+            contestants = {n: _importer(s) for n, s in IMPORTS[work.operation].items() if n in (ENGINE, *peers)}
+            row.timings = _in_turn(contestants, settings.rounds)
+        elif work.operation == "help":
+            row.timings = _in_turn({ENGINE: run.help}, settings.rounds)
+        elif work.operation == "training_memory":
+            _memory(row, [ENGINE, *peers], run)
+        else:
+            cold = work.operation == "first_step_cold"
+            able = [p for p in peers if p != "numpy" and (cold or p != "torch-compile")]
+            steps = {name: (run.cold_step if cold else run.warm_step)(name) for name in (ENGINE, *able)}
+            row.timings = _in_turn(steps, COLD_ROUNDS if cold else settings.rounds, warm_up=not cold)
+    return row
+
+
+class Runs:
+    """Processes that run for one row; each method gives or is a function that returns seconds."""
+
+    def __init__(self, work: Work, settings: Settings, folder: str) -> None:
+        self.request = json.dumps({**work.request(), "operation": "training_step"})
+        self.environment = environment(settings.threads, keep_memory=False)
+        self.folder = folder
+
+    def help(self) -> float:
+        return _wall([sys.executable, "-m", "fastconv", "--help"], self.environment)
+
+    def warm_step(self, name: str) -> Callable[[], float]:
+        """A first step that finds all it needs compiled on disk."""
+        return lambda: _until_done(self._step(name), self._with_caches(self.folder))
+
+    def cold_step(self, name: str) -> Callable[[], float]:
+        """A first step that finds nothing."""
+
+        def run() -> float:
+            with tempfile.TemporaryDirectory(dir=self.folder) as empty:
+                return _until_done(self._step(name), self._with_caches(empty))
+
+        return run
+
+    def memory(self, name: str) -> dict[str, int]:
+        """Peak growth in bytes by variant; empty where the system does not say."""
+        return json.loads(_output([*self._step(name), "memory"], self.environment))
+
+    def _step(self, name: str) -> list[str]:
+        return [sys.executable, "-m", "fastconv.bench.peers.first_step", name, self.request]
+
+    def _with_caches(self, folder: str) -> dict[str, str]:
+        return {**self.environment, **{name: f"{folder}/{name}" for name in CACHES}}
+
+
+def _memory(row: Row, names: list[str], run: Runs) -> None:
+    for name in names:
+        growth = run.memory(name)
+        if growth:
+            best = min(growth, key=growth.__getitem__)
+            row.timings[name] = Timing(growth[best], growth[best], 1, best, "", growth)
+        else:
+            row.declined[name] = "this system does not tell a process's peak"
+
+
+def _in_turn(runs: dict[str, Callable[[], float]], rounds: int, warm_up: bool = True) -> dict[str, Timing]:
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for i in range(-int(warm_up), rounds):
+        for name, run in runs.items():
+            seconds = run()
+            if i >= 0:
+                times[name].append(seconds)
+    return {name: Timing(median(t), min(t), len(t)) for name, t in times.items()}
+
+
+def _importer(modules: str) -> Callable[[], float]:
+    code = f"import time; t = time.perf_counter(); import {modules}; print(time.perf_counter() - t)"
+    return lambda: float(_output([sys.executable, "-c", code], None))
+
+
+def _wall(command: list[str], env: dict[str, str]) -> float:
+    start = time.perf_counter()
+    _output(command, env)
+    return time.perf_counter() - start
+
+
+def _output(command: list[str], env: dict[str, str] | None) -> str:
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    if done.returncode:
+        raise ContestantError(f"{' '.join(command[1:4])} failed:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def _until_done(command: list[str], env: dict[str, str]) -> float:
+    """Seconds from the start of the process to its first line: what it does to end is not counted."""
+    with tempfile.TemporaryFile("w+") as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=errors, text=True)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        seconds = time.perf_counter() - start
+        process.communicate(timeout=PATIENCE)
+        if not line:
+            errors.seek(0)
+            raise ContestantError(f"{' '.join(command[1:4])} failed:\n{errors.read()[-2000:]}")
+    return seconds

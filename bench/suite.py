@@ -1,0 +1,63 @@
+"""One run of the suite: machine and limits, then row after row."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+
+from . import machine, measure, startup
+from .measure import Arena, Row, Settings
+from .peak import Limits
+from .peers import CONTESTANTS, PEERS, missing
+from .peers.process import ContestantError, environment
+from .results import Results
+from .work import Work
+
+QUICK, FULL = Settings(rounds=7, seconds=0.008), Settings(rounds=11, seconds=0.03)
+OWN_PROCESSES = ("startup", "memory")
+
+
+def default_peers(quick: bool) -> list[str]:
+    """Those that are installed; in the short selection without the further ways to run a peer's whole steps."""
+    return [p for p in PEERS if missing(p) is None and not (quick and CONTESTANTS[p].steps_only)]
+
+
+def limits(threads: int) -> Limits:
+    """What the machine can do, measured in a process of its own."""
+    command = [sys.executable, "-m", "fastconv.bench.peak", str(threads)]
+    done = subprocess.run(
+        command, env=environment(threads, keep_memory=False), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ContestantError(f"measuring the machine's limits failed:\n{done.stderr[-2000:]}")
+    return Limits.from_json(json.loads(done.stdout))
+
+
+def run(works: list[Work], peers: list[str], settings: Settings, on_row: Callable[[Work, Row | None], None]) -> Results:
+    """Measure all rows; `on_row` gets each when it is done, None where it failed. Ctrl-C ends with what there is."""
+    with Arena(peers, settings) as arena:
+        results = Results(machine.describe(), limits(settings.threads), asdict(settings), missing=arena.missing)
+        try:
+            for work in works:
+                row = _row(work, arena, results.errors)
+                if row:
+                    results.rows.append(row)
+                on_row(work, row)
+        except KeyboardInterrupt:
+            results.errors.append("interrupted")
+        results.versions = arena.versions
+    results.limits = results.limits.better(limits(settings.threads))
+    return results
+
+
+def _row(work: Work, arena: Arena, errors: list[str]) -> Row | None:
+    try:
+        if work.group in OWN_PROCESSES:
+            return startup.measure(work, arena.peers, arena.settings)
+        return arena.measure(work)
+    except (measure.WrongResult, ContestantError) as error:
+        errors.append(str(error))
+        return None

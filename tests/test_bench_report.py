@@ -1,0 +1,201 @@
+"""The benchmark suite's reports and command line, from given numbers."""
+
+import io
+import json
+import math
+
+import pytest
+from canned_results import LIMITS, a_work, some_results, timing
+from fastconv.bench import comparison, readme, report, suite, work
+from fastconv.bench.measure import Row
+from fastconv.bench.peak import Limits
+from fastconv.bench.peers import ENGINE, PEERS
+from fastconv.bench.results import Results, class_means, geometric_mean
+
+
+class TestLimits:
+    def test_bandwidth_between_the_measured_sizes(self):
+        assert LIMITS.bandwidth_of(2**15) == 400
+        assert LIMITS.bandwidth_of(2**18) == pytest.approx(300)
+        assert LIMITS.bandwidth_of(10) == 400
+        assert LIMITS.bandwidth_of(2**40) == LIMITS.bandwidth == 50
+
+    def test_the_roof_is_the_slower_of_the_two(self):
+        assert LIMITS.least_seconds(200 * 10**9, 1000) == pytest.approx(1)
+        assert LIMITS.least_seconds(1, 2**28) == pytest.approx(2**28 / 50e9)
+        assert LIMITS.share(200 * 10**9, 1000, 4.0) == pytest.approx(0.25)
+
+    def test_the_better_of_two_measurements(self):
+        other = Limits({1: 110.0, 2: 150.0}, {2**15: 300.0, 2**21: 250.0, 2**28: 50.0}, 2)
+        better = LIMITS.better(other)
+        assert better.gflops == {1: 110.0, 2: 200.0}
+        assert better.copy == {2**15: 400.0, 2**21: 250.0, 2**28: 50.0}
+
+    def test_json(self):
+        assert Limits.from_json(json.loads(json.dumps(LIMITS.as_json()))) == LIMITS
+
+
+class TestResults:
+    def test_geometric_mean(self):
+        assert geometric_mean([2, 0.5]) == pytest.approx(1)
+        assert geometric_mean([1, 10, 100]) == pytest.approx(10)
+        assert math.isnan(geometric_mean([]))
+
+    def test_ratio_is_the_peers_time_over_ours(self):
+        assert some_results().rows[0].ratio("torch") == pytest.approx(2)
+        assert some_results().rows[0].ratio("numpy") is None
+
+    def test_means_by_class_with_the_worst_row(self):
+        first, second, third = class_means(some_results().rows, "torch")
+        assert (first.group, first.kind, first.rows) == ("conv2d_forward", "3x3", 2)
+        assert first.mean == pytest.approx(1)
+        assert (first.worst, first.worst_row) == (pytest.approx(0.5), "vgg16:conv2")
+        assert (second.kind, second.mean) == ("1x1", pytest.approx(3))
+        assert (third.group, third.mean) == ("training_step", pytest.approx(6))
+
+    def test_a_file_holds_everything(self, tmp_path):
+        results = some_results()
+        results.save(tmp_path / "new" / "r.json")
+        assert Results.load(tmp_path / "new" / "r.json") == results
+
+    def test_other_files_are_refused(self, tmp_path):
+        path = tmp_path / "r.json"
+        path.write_text('{"format": 0}')
+        with pytest.raises(ValueError, match="no results of this version"):
+            Results.load(path)
+
+
+class TestReport:
+    def shown(self, results):
+        from rich.console import Console
+
+        console = Console(width=170, record=True, file=io.StringIO())
+        report.show(results, console)
+        return console.export_text()
+
+    def test_it_names_rows_ratios_means_machine_and_what_is_missing(self):
+        text = self.shown(some_results())
+        for part in ("Test CPU 1", "200 GFLOP/s with 2 threads", "vgg16:conv1", "tiles", "20.0 ms", "2.00", "0.50"):
+            assert part in text
+        assert "without JAX jit: jax is not installed" in text
+
+    def test_figures_beside_the_limit(self):
+        results = some_results()
+        assert report.rates(results, results.rows[0]) == ("100", "0.10", "50%")
+
+    def test_errors_are_shown(self):
+        results = some_results()
+        results.errors.append("conv2d_forward/x differs")
+        assert "failed: conv2d_forward/x differs" in self.shown(results)
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"), [(1.5, "1.50 s"), (0.0123, "12.3 ms"), (0.00045678, "457 us"), (2e-8, "20.0 ns")]
+    )
+    def test_durations(self, seconds, text):
+        assert report.duration(seconds) == text
+
+    def test_picture(self, tmp_path):
+        pytest.importorskip("matplotlib")
+        from fastconv.bench import figure
+
+        figure.draw(some_results(), tmp_path / "r.png")
+        assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
+class TestComparison:
+    def test_gains_are_measured_against_a_peer_of_the_same_run(self):
+        old, new = some_results(), some_results()
+        # Twice as slow as before, but so is the peer: the machine was busy.
+        new.rows[0] = Row(new.rows[0].work, {ENGINE: timing(0.020), "torch": timing(0.040)})
+        new.rows[2] = Row(new.rows[2].work, {ENGINE: timing(0.002), "torch": timing(0.012)})
+        found = {c.key: c.gain for c in comparison.changes(old, new)}
+        assert found[new.rows[0].work.key] == pytest.approx(1)
+        assert found[new.rows[2].work.key] == pytest.approx(2)
+
+    def test_without_a_peer_the_machines_limit_counts(self):
+        old, new = some_results(), some_results()
+        old.rows, new.rows = ([Row(a_work(), {ENGINE: timing(t)})] for t in (0.010, 0.005))
+        (change,) = comparison.changes(old, new)
+        assert (change.against, change.gain) == ("limit", pytest.approx(2))
+
+
+class TestReadme:
+    def test_only_what_stands_between_the_markers_changes(self, tmp_path):
+        path = tmp_path / "README.md"
+        path.write_text(f"before\n{readme.BEGIN}\nold \\1 table\n{readme.END}\nafter\n")
+        assert "was written" in readme.rewrite(path, some_results())
+        text = path.read_text()
+        assert text.startswith(f"before\n{readme.BEGIN}\n")
+        assert text.endswith(f"{readme.END}\nafter\n")
+        assert "old" not in text
+        assert "| Convolution, forward (with bias): 3x3 | 2 | 50% | 1.00 (0.50) |" in text
+        assert "| Training step: LeNet-5, batch 100 | 1.00 ms | 6.00 (6.00 ms) |" in text
+        assert readme.rewrite(path, some_results())
+        assert path.read_text() == text
+
+    def test_a_file_without_markers_is_left_alone(self, tmp_path):
+        path = tmp_path / "README.md"
+        path.write_text("nothing here\n")
+        assert "no markers" in readme.rewrite(path, some_results())
+        assert path.read_text() == "nothing here\n"
+
+    def test_no_file_no_table(self, tmp_path):
+        assert "does not exist" in readme.rewrite(tmp_path / "README.md", some_results())
+        assert not (tmp_path / "README.md").exists()
+
+
+class TestCommand:
+    @pytest.fixture
+    def invoke(self):
+        import typer
+        from fastconv.bench.command import bench
+        from typer.testing import CliRunner
+
+        app = typer.Typer()
+        app.command()(bench)
+        return lambda *arguments: CliRunner().invoke(app, arguments)
+
+    @pytest.fixture
+    def canned(self, monkeypatch):
+        asked = {}
+
+        def run(works, peers, settings, on_row):
+            asked.update(works=works, peers=peers, settings=settings)
+            return some_results()
+
+        monkeypatch.setattr(suite, "run", run)
+        return asked
+
+    def test_selection(self, invoke, canned):
+        done = invoke("--groups", "conv,pool", "--networks", "lenet5", "--peers", "numpy", "--threads", "1")
+        assert done.exit_code == 0, done.output
+        assert {w.network for w in canned["works"]} == {"lenet5"}
+        assert {w.group for w in canned["works"]} == {"pooling", *work.FAMILIES["conv"]}
+        assert canned["peers"] == ["numpy"]
+        assert (canned["settings"].threads, canned["settings"].rounds) == (1, suite.QUICK.rounds)
+
+    def test_everything_and_the_files(self, invoke, canned, tmp_path):
+        (tmp_path / "README.md").write_text(f"{readme.BEGIN}{readme.END}")
+        done = invoke("--full", "--json", str(tmp_path), "--readme", str(tmp_path / "README.md"))
+        assert done.exit_code == 0, done.output
+        assert len(canned["works"]) == len(work.select(quick=False))
+        saved = Results.load(tmp_path / "test-cpu-1-2-cores-256-bit.json")
+        assert len(saved.rows) == 4
+        assert "LeNet-5" in (tmp_path / "README.md").read_text()
+
+    @pytest.mark.parametrize(
+        ("option", "known"), [("--groups", "matmul"), ("--networks", "vgg16"), ("--peers", PEERS[0])]
+    )
+    def test_unknown_names(self, invoke, option, known):
+        done = invoke(option, "nonsense")
+        assert done.exit_code == 2
+        assert "nonsense" in done.output
+        assert known in done.output
+
+    def test_a_failed_row_is_a_failed_run(self, invoke, monkeypatch):
+        results = some_results()
+        results.errors.append("something differs")
+        monkeypatch.setattr(suite, "run", lambda *_: results)
+        done = invoke("--peers", "none")
+        assert done.exit_code == 1
+        assert "failed: something differs" in done.output
