@@ -22,6 +22,7 @@ from .errors import DataError
 Arrays = dict[str, npt.NDArray[Any]]
 Path_ = str | os.PathLike[str]
 
+OWN_METADATA = "fastconv"
 MAX_HEADER = 1 << 20  # bytes
 MAX_TENSORS = 8192
 MAX_FILE = 8 << 30  # bytes
@@ -29,11 +30,15 @@ DTYPES = ("F16", "F32", "F64", "I64", "I32", "U8")
 
 
 def write_tensors(path: Path_, arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> None:
-    """Replace `path` by a file with these arrays; after a failure the old file stands as it was."""
+    """Replace `path` by a file with these arrays; after a failure the old file stands as it was.
+
+    Equal arrays and metadata give equal files, byte for byte.
+    """
     from safetensors.numpy import save
 
     contiguous = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}
-    write_whole(path, save(contiguous, dict(metadata)))
+    # One entry only: the library writes several in an order that changes from run to run.
+    write_whole(path, save(contiguous, {OWN_METADATA: json.dumps(dict(metadata), sort_keys=True)}))
 
 
 def write_whole(path: Path_, data: bytes) -> None:
@@ -61,7 +66,7 @@ def write_whole(path: Path_, data: bytes) -> None:
 
 
 def read_tensors(path: Path_) -> tuple[Arrays, dict[str, str]]:
-    """The arrays and the metadata of a safetensors file.
+    """The arrays of a safetensors file, and the metadata where `write_tensors` wrote it.
 
     Raises:
         DataError: the file is missing, too large or malformed in any way.
@@ -111,9 +116,7 @@ def _check_header(path: Path, data: bytes) -> dict[str, str]:
         raise malformed(path, f"its header: {error}") from error
     if not isinstance(header, dict):
         raise malformed(path, "its header is no JSON object")
-    metadata = header.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise malformed(path, "its metadata are not strings")
+    metadata = _metadata(path, header.pop("__metadata__", {}))
     if len(header) > MAX_TENSORS:
         raise malformed(path, f"{len(header)} arrays are more than the {MAX_TENSORS} allowed")
     for name, entry in header.items():
@@ -121,6 +124,17 @@ def _check_header(path: Path, data: bytes) -> dict[str, str]:
         if dtype not in DTYPES:
             raise malformed(path, f"{name} has the element type {dtype!r:.40}; known are {', '.join(DTYPES)}")
     return metadata
+
+
+def _metadata(path: Path, entries: Any) -> dict[str, str]:
+    """What `write_tensors` was given; nothing where another program wrote the file."""
+    try:
+        own = json.loads(entries[OWN_METADATA]) if OWN_METADATA in entries else {}
+    except (TypeError, ValueError, RecursionError) as error:
+        raise malformed(path, f"its metadata: {error}") from error
+    if not isinstance(own, dict) or not all(isinstance(value, str) for value in own.values()):
+        raise malformed(path, "its metadata are not strings")
+    return own
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -60,6 +60,13 @@ def test_other_modules_need_a_model_to_load_into(tmp_path):
     assert_equal_values(load(twin, tmp_path / "net.safetensors"), model)
 
 
+def test_equal_networks_give_equal_files(tmp_path):
+    model = small_net()
+    for name in ("a", "b"):
+        save(model, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
 def test_a_subclass_of_a_network_is_not_taken_for_it(tmp_path):
     class Mine(fc.models.LeNet5):
         pass
@@ -115,8 +122,12 @@ BROKEN = {
     "deep object": with_header(b'{"a":' * 50_000),
     "twins": with_header(b'{"a": %s, "a": %s}' % ((json.dumps(F4).encode(),) * 2), b"1234"),
     "twins inside": with_header(b'{"a": {"dtype": "F32", "dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}'),
-    "odd metadata": with_header({"__metadata__": {"format": 1}}),
-    "metadata no object": with_header({"__metadata__": "text"}),
+    "odd metadata": with_header({"__metadata__": {"fastconv": '{"format": 1}'}}),
+    "metadata no JSON": with_header({"__metadata__": {"fastconv": "{"}}),
+    "deep metadata": with_header({"__metadata__": {"fastconv": "[" * 100_000}}),
+    "metadata no text": with_header({"__metadata__": {"fastconv": 5}}),
+    "metadata no object": with_header({"__metadata__": 5}),
+    "metadata of another kind": with_header({"__metadata__": {"format": 1}}),
     "unknown type": with_header({"a": {**F4, "dtype": "F8_E4M3"}}, b"1234"),
     "type no string": with_header({"a": {**F4, "dtype": ["F32"]}}, b"1234"),
     "entry no object": with_header({"a": 5}, b"1234"),

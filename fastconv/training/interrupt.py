@@ -6,11 +6,24 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Training was stopped by Ctrl-C between two batches; the text says how to go on."""
+    """Training was stopped by Ctrl-C between two batches; the text says how to go on.
+
+    where: the last batch done. saved: the checkpoint written, None where no folder was named.
+    """
+
+    def __init__(self, where: str, saved: Path | None) -> None:
+        self.where, self.saved = where, saved
+        how = (
+            "nothing was saved, because Trainer(checkpoint=...) names no folder"
+            if saved is None
+            else f"saved in {saved}; fit(..., resume=True) goes on from there"
+        )
+        super().__init__(f"training stopped {where}; {how}")
 
 
 class Request:

@@ -164,14 +164,7 @@ class Trainer:
     def _stop(self) -> None:
         """End the run between two batches."""
         path = self._save()
-        where = f"after batch {self._batch} of epoch {self._epoch + 1}"
-        if path is None:
-            raise TrainingInterrupted(
-                f"training stopped {where}; nothing was saved, because Trainer(checkpoint=...) names no folder"
-            )
-        raise TrainingInterrupted(
-            f"training stopped {where}; saved in {path}; fit(..., resume=True) goes on from there"
-        )
+        raise TrainingInterrupted(f"after batch {self._batch} of epoch {self._epoch + 1}", path)
 
     # Checkpoints ----------------------------------------------------------------------------------------------------
 

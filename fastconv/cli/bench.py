@@ -1,0 +1,5 @@
+"""`fastconv bench`: the benchmark suite's own command."""
+
+from ..bench.command import bench
+
+__all__ = ["bench"]

@@ -1,0 +1,48 @@
+"""`fastconv info`"""
+
+from __future__ import annotations
+
+
+def info() -> None:
+    """Print versions, backends, networks, data sets and folders."""
+    import os
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..backends.select import available
+    from ..data import NAMES
+    from ..data.download import cache_folder
+    from ..models import MODELS
+
+    def installed(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "not installed"
+
+    table = Table(box=box.SIMPLE, show_header=False)
+    rows = {
+        "fastconv": installed("fastconv"),
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        **{name: installed(name) for name in ("numpy", "numba", "matplotlib", "scikit-learn")},
+        **{f"backend {name}": state for name, state in available().items()},
+        "networks": ", ".join(MODELS),
+        "data sets": ", ".join(NAMES),
+        "data folder": str(cache_folder("")),
+        "compiled kernels": _kernel_folder(),
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def _kernel_folder() -> str:
+    try:
+        from fastconv.kernels.cpu.jit import cache_folder
+    except ImportError:
+        return "none, because numba is not installed"
+    return str(cache_folder())

@@ -1,0 +1,112 @@
+"""What `fastconv train` does where nothing else is asked for, and the names that its options take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ArgumentError
+
+if TYPE_CHECKING:
+    from ..data.batches import Transform
+    from ..optim import Optimizer, Schedule
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train one network on one data set. scale: the factor by which images are enlarged."""
+
+    epochs: int = 10
+    batch_size: int = 100
+    lr: float = 0.001
+    optimizer: str = "adam"
+    schedule: str = "none"
+    scale: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+SMALL_FILTERS = {"conv_param": {"filter_num": 30, "filter_size": 3, "pad": 1}, "weight_init_std": "he"}
+RECIPES = {
+    ("simple_convnet", "digits"): Recipe(epochs=15, batch_size=50, lr=0.003, schedule="cosine", options=SMALL_FILTERS),
+    ("simple_convnet", "mnist"): Recipe(epochs=3, schedule="cosine", options={"weight_init_std": "he"}),
+    ("simple_convnet", "cifar10"): Recipe(epochs=10, schedule="cosine", options={"weight_init_std": "he"}),
+    ("lenet5", "digits"): Recipe(epochs=15, batch_size=50, lr=0.003, schedule="cosine", scale=4),
+    ("lenet5", "mnist"): Recipe(epochs=10, lr=0.002, schedule="cosine"),
+    ("lenet5", "cifar10"): Recipe(epochs=20, schedule="cosine"),
+}
+
+
+def recipe(model: str, data: str) -> Recipe:
+    """The recipe of a network on a data set."""
+    return RECIPES.get((model, data), Recipe())
+
+
+def make_optimizer(name: str, params: Any, lr: float) -> Optimizer:
+    """The optimizer that --optimizer names.
+
+    Raises:
+        ArgumentError: there is no such one.
+    """
+    from .. import optim
+
+    known: dict[str, Callable[[], Optimizer]] = {
+        "sgd": lambda: optim.SGD(params, lr),
+        "momentum": lambda: optim.SGD(params, lr, momentum=0.9),
+        "nesterov": lambda: optim.SGD(params, lr, momentum=0.9, nesterov=True),
+        "adagrad": lambda: optim.AdaGrad(params, lr),
+        "rmsprop": lambda: optim.RMSprop(params, lr),
+        "adadelta": lambda: optim.Adadelta(params, lr),
+        "adam": lambda: optim.Adam(params, lr),
+        "adamw": lambda: optim.AdamW(params, lr),
+    }
+    return _chosen("--optimizer", name, known)()
+
+
+def make_schedule(name: str, optimizer: Optimizer, epochs: int, batches: int) -> Schedule | None:
+    """The schedule that --schedule names, for `epochs` of `batches` each.
+
+    multistep is the lectures' recipe (75 and 150 of 200 epochs, half the rate each time) at any length.
+
+    Raises:
+        ArgumentError: there is no such one.
+    """
+    from .. import optim
+
+    known: dict[str, Callable[[], Schedule | None]] = {
+        "none": lambda: None,
+        "multistep": lambda: optim.MultiStepLR(optimizer, [epochs * 3 // 8, epochs * 3 // 4], gamma=0.5),
+        "step": lambda: optim.StepLR(optimizer, max(epochs // 3, 1), gamma=0.1),
+        "exponential": lambda: optim.ExponentialLR(optimizer, gamma=0.95),
+        "cosine": lambda: optim.CosineAnnealingLR(optimizer, epochs),
+        "onecycle": lambda: optim.OneCycleLR(
+            optimizer, optimizer.lr, epochs=epochs, steps_per_epoch=batches, cycle_momentum=False
+        ),
+        "plateau": lambda: optim.ReduceLROnPlateau(optimizer, patience=2),
+    }
+    return _chosen("--schedule", name, known)()
+
+
+def make_transform(names: str, side: int) -> Transform | None:
+    """The steps that --augment lists, for images `side` pixels high.
+
+    Raises:
+        ArgumentError: one of them is unknown.
+    """
+    from .. import data
+
+    known: dict[str, Callable[[], Any]] = {
+        "flip": data.RandomHorizontalFlip,
+        "shift": lambda: data.RandomShift(2),
+        "crop": lambda: data.RandomCrop(side, padding=max(side // 8, 1)),
+        "contrast": data.RandomContrast,
+        "brightness": data.RandomBrightness,
+    }
+    steps = [_chosen("--augment", name, known)() for name in names.split(",") if name != "none"]
+    return data.Compose(steps) if steps else None
+
+
+def _chosen(option: str, name: str, known: dict[str, Any]) -> Any:
+    if name.lower() not in known:
+        raise ArgumentError(f"{option}: {name!r} is not one of {', '.join(known)}")
+    return known[name.lower()]
