@@ -21,7 +21,7 @@ from .simd import I64, REGISTERS, vectors_of
 # How a block walks through memory:
 PACKED = 0  # a step of a is one element; b lies packed, NV whole vectors a step; rows through a table
 TABLE = 1  # steps of a and b as given; rows through a table; columns of b beyond the last are not touched
-DENSE = 2  # as TABLE, but the rows are neighbouring elements
+PANELS = 2  # both packed: a step of a is MR neighbouring elements, one of b NV whole vectors
 
 UNROLL = 4
 # Rows of a block with 1 and with 2 vectors of columns: the accumulators, the vectors of b and one broadcast must fit
@@ -64,7 +64,8 @@ class _Block:
 
     def emit(self, a, b, runs, rows, steps, out, start, act):
         b_, v = self.builder, self.v
-        self.steps = (I64(v.item), I64(self.nv * v.lanes * v.item)) if self.walk == PACKED else steps
+        vectors = I64(self.nv * v.lanes * v.item)
+        self.steps = {PACKED: (I64(v.item), vectors), TABLE: steps, PANELS: (I64(self.mr * v.item), vectors)}[self.walk]
         _, _, _, columns = out
         self.masks = [v.first(b_.sub(columns, I64(j * v.lanes))) for j in range(self.nv)]
         self._start(start)
@@ -80,7 +81,7 @@ class _Block:
     def _run(self, a, b, length, offsets):
         """Add one run: UNROLL steps at a time, then single ones."""
         b_ = self.builder
-        if self.walk == DENSE:
+        if self.walk == PANELS:
             rows = [b_.add(a, I64(i * self.v.item)) for i in range(self.mr)]
         else:
             rows = [b_.add(a, self._integer(offsets, 8 * i)) for i in range(self.mr)]
@@ -109,7 +110,7 @@ class _Block:
 
     def _column(self, address, j):
         pointer = self.v.at(address, j * self.v.lanes * self.v.item)
-        return self.v.load(pointer) if self.walk == PACKED else self.v.load_masked(pointer, self.masks[j])
+        return self.v.load_masked(pointer, self.masks[j]) if self.walk == TABLE else self.v.load(pointer)
 
     def _start(self, start):
         b_, v = self.builder, self.v

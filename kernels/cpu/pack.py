@@ -8,12 +8,16 @@ and zero where a block is wider than the columns that are left. The last block h
 from .jit import kernel
 from .micro import COLUMNS
 from .parallel import parallel_for
-from .simd import VECTOR_BYTES
+from .rows import copy_rows, transpose_tile
+from .simd import VECTOR_BYTES, address
 
 
 @kernel
 def pack(packed, source, offsets, p):
-    """Fill `packed` (flat) from `source` (flat); p = (columns, rows per offset, step of a column, step of a row)."""
+    """Fill `packed` (flat) from `source` (flat); p = (columns, rows per offset, step of a column, step of a row).
+
+    One of the two steps is 1.
+    """
     width = COLUMNS * (VECTOR_BYTES // packed.itemsize)
     parallel_for(_pack_block, -(-p[0] // width), (packed, source, offsets, p))
 
@@ -21,22 +25,32 @@ def pack(packed, source, offsets, p):
 @kernel
 def _pack_block(block, packed, source, offsets, p):
     columns, rows, column_step, row_step = p
-    lanes = VECTOR_BYTES // packed.itemsize
-    width = COLUMNS * lanes
+    item = packed.itemsize
+    lanes = VECTOR_BYTES // item
     depth = len(offsets) * rows
-    left = columns - block * width
-    out = packed[block * width * depth :]
-    if left <= lanes:
-        width = lanes
-    given = min(left, width)
+    left = columns - block * COLUMNS * lanes
+    width = lanes if left <= lanes else COLUMNS * lanes
+    out = address(packed) + block * COLUMNS * lanes * depth * item
+    first = address(source) + block * COLUMNS * lanes * column_step * item
     for t in range(len(offsets)):
-        for k in range(rows):
-            base = offsets[t] + k * row_step + block * COLUMNS * lanes * column_step
-            at = (t * rows + k) * width
-            for lane in range(given):
-                out[at + lane] = source[base + lane * column_step]
-            for lane in range(given, width):
-                out[at + lane] = 0
+        to, own = out + t * rows * width * item, first + offsets[t] * item
+        if column_step == 1:
+            copy_rows(COLUMNS, packed, to, width * item, own, row_step * item, rows, left, width)
+        else:
+            _turn(packed, to, width, own, column_step, rows, left)
+
+
+@kernel
+def _turn(like, to, width, own, column_step, rows, left):
+    """Packed rows whose columns lie `column_step` apart, tile by tile."""
+    item = like.itemsize
+    lanes = VECTOR_BYTES // item
+    for lane in range(0, width, lanes):
+        for k in range(0, rows, lanes):
+            transpose_tile(
+                like, to + (k * width + lane) * item, width * item,
+                own + (lane * column_step + k) * item, column_step * item, left - lane, min(lanes, rows - k),
+            )  # fmt: skip
 
 
 @kernel

@@ -25,61 +25,58 @@ PARTS = 8  # pieces of work at least: fixed, so that sums do not depend on the t
 
 @dataclass(frozen=True)
 class WeightPlan:
-    """The arguments of `conv2d_weight_tiles` for one group of channels."""
+    """The arguments of a weight kernel for one group of channels."""
 
-    rows: Array
-    taps: Array
+    table: Array  # taps [T, 2], or by filters the rows' offsets in x
     p: tuple[tuple[int, ...], ...]
-    shape: tuple[int, int, int, int]  # of the sums: groups of pixels, rows, taps, columns
+    shape: tuple[int, ...]  # of the sums
     filters: slice
 
 
-def along_filters(g: Conv2dGeometry, item: int) -> bool:
-    """Whether vectors lie along the output channels: too few input channels to fill one."""
+def by_filters(g: Conv2dGeometry, item: int) -> bool:
+    """Whether vectors lie along the filters: where the channels of a group are too few to fill one."""
     return g.C // g.G < VECTOR_BYTES // item
 
 
 def backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry) -> None:
     """dw and db from dy and x, all channels-last."""
-    along_k = along_filters(g, x.itemsize)
-    if along_k and (g.PH or g.PW or g.PB or g.PR):
+    filters_along = by_filters(g, x.itemsize)
+    if filters_along and (g.PH or g.PW or g.PB or g.PR):
         padded = scratch("conv2d padded", (g.N, g.H + g.PH + g.PB, g.W + g.PW + g.PR, g.C), x.dtype)
         pad(padded, x, (g.PH, g.PW))
         x = padded
+    run = kernels.conv2d_weight_by_filters if filters_along else kernels.conv2d_weight_by_channels
     for plan in _plans(g, x.itemsize):
         sums = scratch("conv2d sums", plan.shape, dw.dtype)
         bias_sums = scratch("conv2d bias sums", (plan.shape[0], g.OC // g.G), dw.dtype)
-        kernels.conv2d_weight_tiles(sums, bias_sums, dy.reshape(-1), x.reshape(-1), plan.rows, plan.taps, plan.p)
-        filters = dw[plan.filters].reshape(g.OC // g.G, -1)
-        by_filter = sums.reshape((plan.shape[0], -1, filters.shape[0]) if along_k else (plan.shape[0], *filters.shape))
-        kernels.conv2d_weight_sum(filters, db[plan.filters], by_filter, bias_sums, along_k)
+        run(sums, bias_sums, dy.reshape(-1), x.reshape(-1), plan.table, plan.p)
+        flat = dw[plan.filters].reshape(g.OC // g.G, -1)
+        if not filters_along:
+            sums = sums.reshape(plan.shape[0], *flat.shape)
+        kernels.conv2d_weight_sum(flat, db[plan.filters], sums, bias_sums, filters_along)
 
 
 @lru_cache(maxsize=1024)
 def _plans(g: Conv2dGeometry, item: int) -> list[WeightPlan]:
     CG, KG = g.C // g.G, g.OC // g.G
-    along_k = along_filters(g, item)
-    H, W = (g.H + g.PH + g.PB, g.W + g.PW + g.PR) if along_k else (g.H, g.W)
     positions = [(kh * g.DH, kw * g.DW) for kh in range(g.KH) for kw in range(g.KW)]
-    if along_k:
-        rows = [((r * W + c) * g.C + channel) * item for r, c in positions for channel in range(CG)]
-        taps = np.zeros((1, 2), np.int64)
-        columns = KG
-    else:
-        rows = [k * item for k in range(KG)]
-        taps = np.array([(r - g.PH, c - g.PW) for r, c in positions], np.int64)
-        columns = CG
     size = max(1, CHUNK_PIXELS // g.OW)
     chunks = -(-g.N * g.OH // size)
-    groups = max(1, min(PARTS, SUMS_BYTES // (len(rows) * len(taps) * columns * item), chunks))
-    parts = -(-PARTS // groups)
-    table = np.array(rows + rows[-1:] * ROWS_2, np.int64)
+    groups = max(1, min(PARTS, SUMS_BYTES // (KG * CG * len(positions) * item), chunks))
+    if by_filters(g, item):
+        H, W = g.H + g.PH + g.PB, g.W + g.PW + g.PR
+        rows = [((r * W + c) * g.C + channel) * item for r, c in positions for channel in range(CG)]
+        table = np.array(rows + rows[-1:] * ROWS_2, np.int64)
+        shape: tuple[int, ...] = groups, len(rows), KG
+    else:
+        H, W = g.H, g.W
+        table = np.array([(r - g.PH, c - g.PW) for r, c in positions], np.int64)
+        shape = groups, KG, len(positions), CG
     return [
         WeightPlan(
-            table, taps,
-            ((g.N, H, W, g.OH, g.OW), (g.SH, g.SW), (g.OC, g.C), (n * KG, n * CG), (columns, along_k),
-             (groups, parts, size)),
-            (groups, len(rows), len(taps), columns), slice(n * KG, (n + 1) * KG),
+            table,
+            ((g.N, H, W, g.OH, g.OW), (g.SH, g.SW), (g.OC, g.C), (n * KG, n * CG), (-(-PARTS // groups), size)),
+            shape, slice(n * KG, (n + 1) * KG),
         )
         for n in range(g.G)
     ]  # fmt: skip

@@ -2,13 +2,14 @@
 
 from .direct import conv2d_backward_data, conv2d_backward_weight, conv2d_forward
 from .tiles import conv2d_tiles
-from .weight import conv2d_weight_sum, conv2d_weight_tiles
+from .weight import conv2d_weight_by_channels, conv2d_weight_by_filters, conv2d_weight_sum
 
 __all__ = [
     "conv2d_backward_data",
     "conv2d_backward_weight",
     "conv2d_forward",
     "conv2d_tiles",
+    "conv2d_weight_by_channels",
+    "conv2d_weight_by_filters",
     "conv2d_weight_sum",
-    "conv2d_weight_tiles",
 ]

@@ -3,117 +3,200 @@
     dw[k, kh, kw, c] = sum_{n, oh, ow} dy[n, oh, ow, k] * x[n, oh*SH - PH + kh*DH, ow*SW - PW + kw*DW, c]
 
 Two ways to lay a block over dw:
-    by channels: rows are output channels k, vectors lie along c; each tap apart, padding is cut off the runs;
-    by filters:  vectors lie along k, rows are all (kh, kw, c) of a padded x: for few input channels.
-A run of the micro-kernel is the part of one output row that meets the image. Pixels are cut into chunks whose dy and x
-stay in the second-level cache while all blocks of dw pass over them; dw is added up chunk by chunk.
+    by channels  rows are output channels k, vectors lie along c, each tap apart. For a chunk of pixels dy and each
+                 tap's x are packed into panels, padding as zeros: one run over all pixels of the chunk.
+    by filters   vectors lie along k, rows are all (kh, kw, c) of a padded x, read where they are: for few input
+                 channels. A run is one output row.
+A chunk's dy and x stay in the second-level cache while all blocks of dw pass over them; dw is added up chunk by chunk.
 
-A part is some pixel groups by some of the blocks; groups have sums of their own, which are added in the order of the
-groups, so that the result does not depend on the number of threads.
+The work is cut into groups of pixels, each with sums of its own, by parts of dw. The groups are added in their order,
+so that the result does not depend on the number of threads.
 """
 
 import numpy as np
 
 from ..jit import kernel
-from ..micro import COLUMNS, ROWS_1, ROWS_2, TABLE, micro_kernel
+from ..micro import COLUMNS, PANELS, ROWS_1, ROWS_2, TABLE, micro_kernel
 from ..parallel import parallel_for
+from ..rows import add_rows, copy_rows
 from ..simd import VECTOR_BYTES, address
 
+MR = ROWS_2
+
 
 @kernel
-def conv2d_weight_tiles(sums, bias_sums, dy, x, rows, taps, p):
-    """sums [groups, rows, taps, columns] and bias_sums [groups, OC] from flat dy and x.
+def conv2d_weight_by_channels(sums, bias_sums, dy, x, taps, p):
+    """sums [groups, K, T, columns] and bias_sums [groups, K] from flat dy and x.
 
     Args:
-        rows: offsets of the block's rows in bytes, the last one repeated ROWS_2 times.
         taps: [T, 2] rows and columns from a pixel's own place in x to the tap.
-        p: (N H W OH OW; SH SW; OC and C in memory; first channel of dy and x; columns, whether they lie along k;
-            groups, parts of a group, output rows a chunk).
+        p: (N H W OH OW; SH SW; OC C in memory; first channel of dy and of x; parts, output rows a chunk).
     """
-    _, _, _, _, _, (groups, parts, _) = p
-    parallel_for(_part_of_dw, groups * parts, (sums, bias_sums, dy, x, rows, taps, p))
+    parallel_for(_part_by_channels, len(sums) * p[4][0], (sums, bias_sums, dy, x, taps, p))
 
 
 @kernel
-def _part_of_dw(index, sums, bias_sums, dy, x, rows, taps, p):
-    (N, _, _, OH, OW), _, (OC, _), (k0, _), (columns, along_k), (groups, parts, size) = p
-    group, part = index // parts, index % parts
-    T, width = len(taps), COLUMNS * VECTOR_BYTES // x.itemsize
-    pairs = -(-columns // width) * T
-    pair0, pair1 = part * pairs // parts, (part + 1) * pairs // parts
+def conv2d_weight_by_filters(sums, bias_sums, dy, x, rows, p):
+    """sums [groups, R, K] and bias_sums [groups, K] from flat dy and x, x without padding.
+
+    Args:
+        rows: bytes from a pixel's own place in x to each of the R = KH*KW*C rows, the last one repeated MR times.
+        p: as above.
+    """
+    parallel_for(_part_by_filters, len(sums) * p[4][0], (sums, bias_sums, dy, x, rows, p))
+
+
+@kernel
+def _chunks_of_group(group, groups, p):
+    (N, _, _, OH, _), _, _, _, (_, size) = p
     chunks = -(-(N * OH) // size)
-    chunk0, chunk1 = group * chunks // groups, (group + 1) * chunks // groups
-    runs = np.empty((size, 3), np.int64)
-    for chunk in range(chunk0, chunk1):
-        first, last = chunk * size, min((chunk + 1) * size, N * OH)
-        fresh = chunk == chunk0
-        for pair in range(pair0, pair1):
-            tap, column = pair % T, pair // T * width
-            count = _runs(runs, first, last, taps[tap, 0], taps[tap, 1], p, x.itemsize)
-            if columns - column <= VECTOR_BYTES // x.itemsize:
-                _blocks(ROWS_1, 1, sums[group], dy, x, rows, runs, count, tap, column, fresh, p)
-            else:
-                _blocks(ROWS_2, COLUMNS, sums[group], dy, x, rows, runs, count, tap, column, fresh, p)
-        if part == 0:
-            if fresh:
-                bias_sums[group] = 0
-            for pixel in range(first * OW, last * OW):
-                for k in range(len(bias_sums[group])):
-                    bias_sums[group, k] += dy[pixel * OC + k0 + k]
+    return group * chunks // groups, (group + 1) * chunks // groups
 
 
 @kernel
-def _runs(runs, first, last, row, column, p, item):
-    """The runs of output rows first .. last - 1 for one tap, as offsets of rows and of columns; how many there are."""
-    (_, H, W, OH, OW), (SH, SW), (OC, C), (k0, c0), (_, along_k), _ = p
-    ow0 = max(0, -(column // SW))
-    ow1 = min(OW, (W - 1 - column) // SW + 1)
-    count = 0
-    for out_row in range(first, last):
-        n, oh = out_row // OH, out_row % OH
-        ih = oh * SH + row
-        if 0 <= ih < H and ow0 < ow1:
-            of_dy = ((out_row * OW + ow0) * OC + k0) * item
-            of_x = (((n * H + ih) * W + ow0 * SW + column) * C + c0) * item
-            runs[count, 0], runs[count, 1] = (of_x, of_dy) if along_k else (of_dy, of_x)
-            runs[count, 2] = ow1 - ow0
-            count += 1
-    return count
-
-
-@kernel
-def _blocks(MR, NV, sums, dy, x, rows, runs, count, tap, column, fresh, p):
-    """All rows of dw for one tap and one block of columns; sums [rows, taps, columns]."""
-    _, (_, SW), (OC, C), _, (columns, along_k), _ = p
-    item = x.itemsize
-    R, T, _ = sums.shape
-    outs = np.empty(MR, np.int64)
-    for r in range(MR):
-        outs[r] = r * T * columns * item
-    own = address(sums) + (tap * columns + column) * item
-    moved = column * item
-    a, b = (address(x), address(dy) + moved) if along_k else (address(dy), address(x) + moved)
-    steps = (SW * C * item, OC * item) if along_k else (OC * item, SW * C * item)
-    for r in range(0, R, MR):
-        micro_kernel(
-            TABLE, MR, NV, x, a, b, (address(runs), count), (address(rows) + 8 * r, 0), steps,
-            (own + r * outs[1], address(outs), min(MR, R - r), columns - column), 0 if fresh else 1, 0,
+def _add_bias(sums, dy, first, last, fresh, p):
+    """sums [K] from output rows first .. last - 1."""
+    (_, _, _, _, OW), _, (OC, _), (k0, _), _ = p
+    item = dy.itemsize
+    width = COLUMNS * VECTOR_BYTES // item
+    for k in range(0, len(sums), width):
+        add_rows(
+            COLUMNS, dy, address(dy) + (first * OW * OC + k0 + k) * item, OC * item, (last - first) * OW,
+            address(sums) + k * item, len(sums) - k, not fresh,
         )  # fmt: skip
 
 
 @kernel
-def conv2d_weight_sum(dw, db, sums, bias_sums, along_k):
-    """dw [K, R] and db [K] from the groups' sums, [groups, K, R] or, along k, [groups, R, K]."""
-    parallel_for(_sum_filter, len(db), (dw, db, sums, bias_sums, along_k))
+def _part_by_channels(index, sums, bias_sums, dy, x, taps, p):
+    (N, _, _, OH, OW), _, (OC, _), (k0, _), (parts, size) = p
+    groups, K, T, columns = sums.shape
+    group, part = index // parts, index % parts
+    item = x.itemsize
+    width = COLUMNS * VECTOR_BYTES // item
+    pairs = -(-columns // width) * T
+    pair0, pair1 = part * pairs // parts, (part + 1) * pairs // parts
+    chunk0, chunk1 = _chunks_of_group(group, groups, p)
+    tiles = -(-K // MR)
+    a, b = np.empty(tiles * size * OW * MR, x.dtype), np.empty(size * OW * width, x.dtype)
+    for chunk in range(chunk0, chunk1):
+        first, last = chunk * size, min((chunk + 1) * size, N * OH)
+        pixels = (last - first) * OW
+        for tile in range(tiles):
+            copy_rows(
+                COLUMNS, x, address(a) + tile * pixels * MR * item, MR * item,
+                address(dy) + (first * OW * OC + k0 + tile * MR) * item, OC * item, pixels, K - tile * MR, MR,
+            )  # fmt: skip
+        for pair in range(pair0, pair1):
+            tap, column = pair % T, pair // T * width
+            if columns - column <= width // COLUMNS:
+                _pack_tap(b, x, first, last, taps[tap, 0], taps[tap, 1], column, columns - column, width // COLUMNS, p)
+                _panels(1, sums[group], a, b, pixels, tap, column, chunk == chunk0)
+            else:
+                _pack_tap(b, x, first, last, taps[tap, 0], taps[tap, 1], column, columns - column, width, p)
+                _panels(COLUMNS, sums[group], a, b, pixels, tap, column, chunk == chunk0)
+        if part == 0:
+            _add_bias(bias_sums[group], dy, first, last, chunk == chunk0, p)
 
 
 @kernel
-def _sum_filter(k, dw, db, sums, bias_sums, along_k):
+def _pack_tap(b, x, first, last, row, column, channel, given, width, p):
+    """b [pixels, width]: what one tap of output rows first .. last - 1 reads, zeros in the padding."""
+    (_, H, W, OH, OW), (SH, SW), (_, C), (_, c0), _ = p
+    item = x.itemsize
+    step = width * item
+    ow0 = min(OW, max(0, -(column // SW)))
+    ow1 = max(ow0, min(OW, (W - 1 - column) // SW + 1))
+    for out_row in range(first, last):
+        n, ih = out_row // OH, out_row % OH * SH + row
+        to = address(b) + (out_row - first) * OW * step
+        begin, end = (ow0, ow1) if 0 <= ih < H else (OW, OW)
+        own = address(x) + (((n * H + ih) * W + begin * SW + column) * C + c0 + channel) * item
+        copy_rows(COLUMNS, x, to, step, own, 0, begin, 0, width)
+        copy_rows(COLUMNS, x, to + begin * step, step, own, SW * C * item, end - begin, given, width)
+        copy_rows(COLUMNS, x, to + end * step, step, own, 0, OW - end, 0, width)
+
+
+@kernel
+def _panels(NV, sums, a, b, pixels, tap, column, fresh):
+    """All rows of dw for one tap and one block of columns; sums [K, T, columns]."""
+    K, T, columns = sums.shape
+    item = a.itemsize
+    runs, outs = np.empty(3, np.int64), np.empty(MR, np.int64)
+    runs[0], runs[1], runs[2] = 0, 0, pixels
+    for r in range(MR):
+        outs[r] = r * T * columns * item
+    own = address(sums) + (tap * columns + column) * item
+    for k in range(0, K, MR):
+        micro_kernel(
+            PANELS, MR, NV, a, address(a) + k * pixels * item, address(b), (address(runs), 1), (0, 0), (0, 0),
+            (own + k * T * columns * item, address(outs), min(MR, K - k), columns - column), 0 if fresh else 1, 0,
+        )  # fmt: skip
+
+
+@kernel
+def _part_by_filters(index, sums, bias_sums, dy, x, rows, p):
+    (N, _, _, OH, _), _, _, _, (parts, size) = p
+    groups, R, K = sums.shape
+    group, part = index // parts, index % parts
+    width = COLUMNS * VECTOR_BYTES // x.itemsize
+    tiles = -(-R // MR)
+    row0, row1 = part * tiles // parts * MR, min((part + 1) * tiles // parts * MR, R)
+    chunk0, chunk1 = _chunks_of_group(group, groups, p)
+    runs = np.empty((size, 3), np.int64)
+    for chunk in range(chunk0, chunk1):
+        first, last = chunk * size, min((chunk + 1) * size, N * OH)
+        _runs(runs, first, last, p, x.itemsize)
+        count = last - first
+        for k in range(0, K, width):
+            if K - k <= width // COLUMNS:
+                _blocks(ROWS_1, 1, sums[group], dy, x, rows, runs, count, row0, row1, k, chunk == chunk0, p)
+            else:
+                _blocks(MR, COLUMNS, sums[group], dy, x, rows, runs, count, row0, row1, k, chunk == chunk0, p)
+        if part == 0:
+            _add_bias(bias_sums[group], dy, first, last, chunk == chunk0, p)
+
+
+@kernel
+def _runs(runs, first, last, p, item):
+    """One run for each output row: where its first pixel lies in x and in dy."""
+    (_, H, W, OH, OW), (SH, _), (OC, C), (k0, c0), _ = p
+    for out_row in range(first, last):
+        n, oh = out_row // OH, out_row % OH
+        runs[out_row - first, 0] = ((n * H + oh * SH) * W * C + c0) * item
+        runs[out_row - first, 1] = (out_row * OW * OC + k0) * item
+        runs[out_row - first, 2] = OW
+
+
+@kernel
+def _blocks(MR, NV, sums, dy, x, rows, runs, count, row0, row1, k, fresh, p):
+    """Rows row0 .. row1 - 1 of dw for one block of filters; sums [R, K]."""
+    _, (_, SW), (OC, C), _, _ = p
+    item = x.itemsize
+    K = sums.shape[1]
+    outs = np.empty(MR, np.int64)
+    for r in range(MR):
+        outs[r] = r * K * item
+    for r in range(row0, row1, MR):
+        micro_kernel(
+            TABLE, MR, NV, x, address(x), address(dy) + k * item, (address(runs), count), (address(rows) + 8 * r, 0),
+            (SW * C * item, OC * item),
+            (address(sums) + (r * K + k) * item, address(outs), min(MR, row1 - r), K - k), 0 if fresh else 1, 0,
+        )  # fmt: skip
+
+
+@kernel
+def conv2d_weight_sum(dw, db, sums, bias_sums, by_filters):
+    """dw [K, R] and db [K] from the groups' sums: [groups, R, K] by filters, else [groups, K, R]."""
+    parallel_for(_sum_filter, len(db), (dw, db, sums, bias_sums, by_filters))
+
+
+@kernel
+def _sum_filter(k, dw, db, sums, bias_sums, by_filters):
     groups, R = len(sums), dw.shape[1]
     for r in range(R):
-        total = sums[0, r, k] if along_k else sums[0, k, r]
+        total = sums[0, r, k] if by_filters else sums[0, k, r]
         for g in range(1, groups):
-            total += sums[g, r, k] if along_k else sums[g, k, r]
+            total += sums[g, r, k] if by_filters else sums[g, k, r]
         dw[k, r] = total
     total = bias_sums[0, k]
     for g in range(1, groups):
