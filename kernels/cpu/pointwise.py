@@ -11,7 +11,8 @@ NaN stays NaN.
 
 exp and tanh in float32 are ours, because Numba without SVML calls the C library once an element:
 
-    x = k ln 2 + r, |r| <= ln 2 / 2    exp(x) - 1 = 2^k (exp(r) - 1) + (2^k - 1)    tanh(x) = m / (m + 2), m = exp(2x) - 1
+    x = k ln 2 + r, |r| <= ln 2 / 2       exp(x) - 1 = 2^k (exp(r) - 1) + (2^k - 1)
+    tanh(x) = m / (m + 2), m = exp(2x) - 1
 
 with ln 2 in two parts (Cody & Waite) and exp(r) - 1 = r + r^2 q(r), q a weighted minimax fit of degree 5 whose own
 error is 2.4e-10. In float64 the C library's functions are called.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...geometry import Pool2dGeometry
 from ...kernels.cpu import pool2d as kernels
-from ..host import Array, HostMemory, as_channels_last, require, require_float, result
+from ..host import Array, HostMemory, as_channels_last, as_flat, require, require_float, result
 
 
 class CpuPool2d(HostMemory):
@@ -17,7 +17,7 @@ class CpuPool2d(HostMemory):
         require("max_pool2d", "x", x, g.x_shape, dtype)
         y = result("max_pool2d", out and out[0], g.y_shape, dtype)
         argmax = result("max_pool2d", out and out[1], g.y_shape, g.argmax_dtype)
-        kernels.max_pool2d_forward(as_channels_last(y), as_channels_last(argmax), as_channels_last(x), _problem(g))
+        kernels.max_pool2d_forward(as_flat(y), as_flat(argmax), _flat(x), _problem(g))
         return y, argmax
 
     def max_pool2d_backward(self, dy: Array, argmax: Array, g: Pool2dGeometry, *, out: Array | None = None) -> Array:
@@ -25,22 +25,26 @@ class CpuPool2d(HostMemory):
         require("max_pool2d_backward", "dy", dy, g.y_shape, dtype)
         require("max_pool2d_backward", "argmax", argmax, g.y_shape, g.argmax_dtype)
         dx = result("max_pool2d_backward", out, g.x_shape, dtype)
-        kernels.max_pool2d_backward(as_channels_last(dx), as_channels_last(dy), as_channels_last(argmax), _problem(g))
+        kernels.max_pool2d_backward(as_flat(dx), _flat(dy), _flat(argmax), _problem(g))
         return dx
 
     def avg_pool2d_forward(self, x: Array, g: Pool2dGeometry, *, out: Array | None = None) -> Array:
         dtype = require_float("avg_pool2d", x=x)
         require("avg_pool2d", "x", x, g.x_shape, dtype)
         y = result("avg_pool2d", out, g.y_shape, dtype)
-        kernels.avg_pool2d_forward(as_channels_last(y), as_channels_last(x), _problem(g), _counted(g))
+        kernels.avg_pool2d_forward(as_flat(y), _flat(x), _problem(g), _counted(g))
         return y
 
     def avg_pool2d_backward(self, dy: Array, g: Pool2dGeometry, *, out: Array | None = None) -> Array:
         dtype = require_float("avg_pool2d_backward", dy=dy)
         require("avg_pool2d_backward", "dy", dy, g.y_shape, dtype)
         dx = result("avg_pool2d_backward", out, g.x_shape, dtype)
-        kernels.avg_pool2d_backward(as_channels_last(dx), as_channels_last(dy), _problem(g), _counted(g))
+        kernels.avg_pool2d_backward(as_flat(dx), _flat(dy), _problem(g), _counted(g))
         return dx
+
+
+def _flat(a: Array) -> Array:
+    return as_channels_last(a).reshape(-1)
 
 
 def _problem(g: Pool2dGeometry) -> tuple[int, ...]:
