@@ -1,6 +1,7 @@
 """The CPU backend: Numba kernels over channels-last NumPy arrays."""
 
 from .conv2d import CpuConv2d
+from .conv2d_pool import CpuConv2dPool
 from .layout import CpuLayout
 from .linear import CpuLinear
 from .loss import CpuLoss
@@ -9,7 +10,7 @@ from .pool2d import CpuPool2d
 from .update import CpuUpdate
 
 
-class CpuBackend(CpuLayout, CpuConv2d, CpuLinear, CpuPool2d, CpuPointwise, CpuLoss, CpuUpdate):
+class CpuBackend(CpuLayout, CpuConv2dPool, CpuConv2d, CpuLinear, CpuPool2d, CpuPointwise, CpuLoss, CpuUpdate):
     """All threads of the CPU; kernels are compiled at first use and kept on disk."""
 
     name = "cpu"

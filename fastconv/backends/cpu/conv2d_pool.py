@@ -1,0 +1,104 @@
+"""Convolution, activation and 2 x 2 pooling as one, forward and backward; what the kernels decline, the parts do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ...errors import ShapeError
+from ...geometry import Conv2dGeometry, Pool2dGeometry
+from ...kernels.cpu import conv2d as kernels
+from ...kernels.cpu.conv2d.activation import NONE
+from ...kernels.cpu.conv2d.pooled_tile import LANES
+from ...kernels.cpu.simd import REGISTERS
+from ..host import Array, HostMemory, as_channels_last, as_flat, require, require_activation, require_float, result
+from ..workspace import scratch
+from .pointwise import KINDS
+
+ACCUMULATORS = 24 if REGISTERS == 32 else 12
+FILTER_BYTES = 384 * 1024  # of a block of filters: it stays in the second-level cache
+BAND_FLOPS = 2e6  # work of a band
+
+Tile = tuple[tuple[int, ...], ...]
+
+
+class CpuConv2dPool(HostMemory):
+    """The part of the contract that fuses a convolution with what follows it."""
+
+    def conv2d_pool_forward(
+        self, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, pool: Pool2dGeometry, *,
+        kind: str, activation: str | None = None, out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        op = "conv2d_pool"
+        require_activation(op, activation)
+        dtype = require_float(op, x=x, w=w, b=b)
+        _require_chain(op, g, pool)
+        if dtype != "float32" or declines(g, pool, kind) is not None:
+            return super().conv2d_pool_forward(x, w, b, g, pool, kind=kind, activation=activation, out=out)
+        require(op, "x", x, g.x_shape, dtype)
+        require(op, "w", w, g.w_shape, dtype)
+        if b is None:
+            b = scratch("conv2d bias", (g.OC,), dtype)
+            b.fill(0)
+        require(op, "b", b, (g.OC,), dtype)
+        y = result(op, out and out[0], pool.y_shape, dtype)
+        shape, kept_dtype = (pool.y_shape, pool.argmax_dtype) if kind == "max" else (pool.x_shape, dtype)
+        kept = result(op, out and out[1], shape, kept_dtype)
+        plan = forward_plan(g, pool, activation)
+        packed = scratch("conv2d filters", (plan.packed,), dtype)
+        start = scratch("conv2d start", (plan.start,), dtype)
+        kernels.conv2d_pool_forward(
+            as_flat(y), as_flat(kept), _flat(x), _flat(w), b.reshape(-1), packed, start, plan.tile, plan.p
+        )
+        return y, kept
+
+
+@dataclass(frozen=True)
+class ForwardPlan:
+    """The arguments of the forward kernel that do not change from call to call."""
+
+    tile: Tile
+    p: tuple[int, ...]
+    packed: int
+    start: int
+
+
+def declines(g: Conv2dGeometry, pool: Pool2dGeometry, kind: str) -> str | None:
+    """Why the kernels cannot serve a problem, or None."""
+    if (g.SH, g.SW, g.DH, g.DW, g.G) != (1, 1, 1, 1, 1):
+        return "stride, dilation and groups go one after the other"
+    if (pool.KH, pool.KW, pool.SH, pool.SW, pool.DH, pool.DW) != (2, 2, 2, 2, 1, 1):
+        return "only windows of 2 x 2 side by side lie inside a tile"
+    if pool.PH or pool.PW or (pool.OH, pool.OW) != (g.OH // 2, g.OW // 2):
+        return "windows reach beyond the map"
+    if kind == "avg" and (g.OH % 2 or g.OW % 2):
+        return "a row or column that no window covers would have to be kept"
+    if g.KH * (g.KW + 1) * g.C * 2 * LANES * 4 > FILTER_BYTES:
+        return "a block of filters does not stay in the second-level cache"
+    return None
+
+
+@lru_cache(maxsize=1024)
+def forward_plan(g: Conv2dGeometry, pool: Pool2dGeometry, activation: str | None) -> ForwardPlan:
+    """How many windows and vectors a tile has, and how many rows of windows a band."""
+    neighbours = 2 if 2 * g.OC <= LANES else 1
+    vectors = 1 if g.OC <= LANES else 2
+    most = ACCUMULATORS * neighbours // (4 * vectors)
+    windows = -(-pool.OW // -(-pool.OW // most))
+    act = NONE if activation is None else KINDS[activation]
+    tile = (tuple(2 * i * g.C * 4 for i in range(windows)), (0,) * vectors, (0,) * neighbours, (0,) * act)
+    flops_per_row = g.flops / (g.N * pool.OH)
+    rows = max(1, min(pool.OH, int(BAND_FLOPS / flops_per_row)))
+    blocks = -(-g.OC // (vectors * LANES))
+    p = (g.N, g.C, g.H, g.W, g.OC, g.KH, g.KW, g.PH, g.PW, pool.OH, pool.OW, rows)
+    depth = g.KH * (g.KW + neighbours - 1) * g.C
+    return ForwardPlan(tile, p, blocks * depth * vectors * LANES, blocks * vectors * LANES)
+
+
+def _require_chain(op: str, g: Conv2dGeometry, pool: Pool2dGeometry) -> None:
+    if pool.x_shape != g.y_shape:
+        raise ShapeError(f"{op}: the pooling takes {pool.x_shape}, the convolution gives {g.y_shape}  ({g}; {pool})")
+
+
+def _flat(a: Array) -> Array:
+    return (as_channels_last(a) if a.ndim == 4 else a).reshape(-1)
