@@ -37,10 +37,11 @@ class Compiled:
     def __init__(self, model: Module, loss: Callable[..., Any] | None, optimizer: Optimizer | None) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self._replays: OrderedDict[Any, Replay] = OrderedDict()
-        self._seen: list[tuple[Module, dict[str, Any]]] = []
-        self._arrays: list[Any] = []
+        self._modules: list[tuple[Module, dict[str, Any]]] = []
+        self._arrays: list[tuple[Any, bool]] = []
         self._lock = Lock()
         self._last: Replay | None = None
+        self._scores: Any = None
 
     @property
     def plan(self) -> Plan:
@@ -61,10 +62,16 @@ class Compiled:
             be = self._backend()
             inputs = self._inputs(be, x, t)
             self._last = self._replay(be, inputs)
-            if self.optimizer is not None:
-                self.optimizer.steps += 1
-            results = self._last.run(inputs)
-            return Tensor(be.asarray(results[0].copy()), be)
+            value, *rest = self._last.run(inputs)
+            self._scores = rest[0] if rest else None
+            return Tensor(be.asarray(value.copy()), be)
+
+    @property
+    def scores(self) -> Tensor:
+        """What the model gave in the last step, before the loss; the next step overwrites it."""
+        if self._scores is None:
+            raise ArgumentError("compile: there are no scores before the first training step; inference returns them")
+        return Tensor(self._scores, self._backend())
 
     def profile(self, x: Any, t: Any = None, rounds: int = 20) -> Profile:
         """The median time of every call over `rounds` runs; the model and the optimizer are as before afterwards."""
@@ -81,8 +88,6 @@ class Compiled:
         kept = [(a, a.copy()) for a in [*(p.data for p in self._parameters()), *state]]
         stream, steps = random.get_state(), self.optimizer.steps if self.optimizer else 0
         try:
-            if self.optimizer:
-                self.optimizer.steps += 1
             yield
         finally:
             random.set_state(stream)
@@ -115,20 +120,20 @@ class Compiled:
         return self._replays[key]
 
     def _model_changed(self) -> bool:
-        arrays = [p.data for p in self._parameters()]
-        same_arrays = len(arrays) == len(self._arrays) and all(
-            a is b for a, b in zip(arrays, self._arrays, strict=True)
-        )
-        modules = [module for _, module in self.model.named_modules()]
-        same_modules = len(modules) == len(self._seen) and all(
+        modules, params = [module for _, module in self.model.named_modules()], self._parameters()
+        if (len(modules), len(params)) != (len(self._modules), len(self._arrays)):
+            return True
+        return not all(
             module is seen and _options(module) == options
-            for module, (seen, options) in zip(modules, self._seen, strict=True)
+            for module, (seen, options) in zip(modules, self._modules, strict=True)
+        ) or not all(
+            p.data is data and p.requires_grad == trained
+            for p, (data, trained) in zip(params, self._arrays, strict=True)
         )
-        return not (same_arrays and same_modules)
 
     def _remember_model(self) -> None:
-        self._seen = [(module, _options(module)) for _, module in self.model.named_modules()]
-        self._arrays = [p.data for p in self._parameters()]
+        self._modules = [(module, _options(module)) for _, module in self.model.named_modules()]
+        self._arrays = [(p.data, p.requires_grad) for p in self._parameters()]
 
     def _parameters(self) -> list[Tensor]:
         trained = self.optimizer.params if self.optimizer is not None else []
@@ -140,30 +145,32 @@ class Compiled:
         try:
             with _recorded_parameters(self._parameters(), self.model, tape):
                 symbols = [tape.enter(a, "input", name) for a, name in zip(inputs, ("x", "labels"), strict=False)]
-                result = self._step(tape, symbols)
+                results = self._step(tape, symbols)
         finally:
             random.set_state(state)
         entered = tuple(s.value for s in symbols)
         for value in entered:
             value.array = None
-        plan = Plan(tape.calls, entered, (result.value,))
+        plan = Plan(tape.calls, entered, tuple(s.value for s in results))
         fuse(plan)
         _name_algorithms(plan, be)
         return Replay(plan, be, list(tape.seeds.values()))
 
-    def _step(self, tape: Recorder, symbols: list[Symbol]) -> Symbol:
+    def _step(self, tape: Recorder, symbols: list[Symbol]) -> list[Symbol]:
+        """Run the model once on symbols; returns those of the results: loss and scores, or the output alone."""
         x = Tensor(symbols[0], tape)
         if self.loss is None:
             with no_grad():
-                return self.model(x).data
+                return [self.model(x).data]
         tape.phase = "forward"
-        loss = self.loss(self.model(x), Tensor(symbols[1], tape))
+        scores = self.model(x)
+        loss = self.loss(scores, Tensor(symbols[1], tape))
         if self.optimizer is not None:
             tape.phase = "backward"
             loss.backward()
             tape.phase = "update"
             self._note_update(tape, self.optimizer)
-        return loss.data
+        return [loss.data, scores.data]
 
     @staticmethod
     def _note_update(tape: Recorder, optimizer: Optimizer) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.base import Array, Backend
+from ..optim.optimizer import Optimizer
 from ..random import next_seed
 from .capture import Seed
 from .memory import place, shaped
@@ -66,7 +67,8 @@ class Replay:
             return partial(_copy, outputs[0], inputs[0].transpose(call.options["axes"]))
         if call.op == "update":
             optimizer, state = call.options["optimizer"], call.options["state"]
-            return partial(optimizer.update, backend, *inputs, state)
+            params, grads = inputs
+            return partial(_update, optimizer, backend, params, grads, state)
         function = getattr(backend, call.op)
         options = dict(call.options)
         if outputs:
@@ -75,6 +77,11 @@ class Replay:
             return partial(function, *inputs, **options)
         live = call.live
         return lambda: function(*inputs, **options, **live())
+
+
+def _update(optimizer: Optimizer, backend: Backend, params: Any, grads: Any, state: Any) -> None:
+    optimizer.steps += 1
+    optimizer.update(backend, params, grads, state)
 
 
 def _copy(out: Array, a: Array) -> None:

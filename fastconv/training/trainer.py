@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import random
-from ..autograd.tensor import tensor
+from ..autograd.tensor import Tensor, tensor
 from ..checkpoint import require_same
+from ..compiler.compile import compile as compiled
 from ..data.batches import Transform, batches, count_batches
-from ..errors import ArgumentError, DataError, DivergenceError
+from ..errors import ArgumentError, DataError, DivergenceError, UnsupportedError
 from ..nn import CrossEntropyLoss
 from ..nn.module import Module
 from ..ops.loss import class_indices
@@ -40,13 +42,15 @@ class Trainer:
     checkpoint: a folder for the last two checkpoints, written after each epoch, after every `checkpoint_every` batches
     where given, and on Ctrl-C.
     transform: called as transform(x_batch, rng) on each training batch, see `fc.data.Compose`.
+    compile: run each step as a plan (`fc.compile`), which gives the same numbers faster; False runs it eagerly. A model
+    that cannot be compiled is trained eagerly after a warning that says why.
     progress: False shows nothing, True what suits the terminal; or an own `Progress`.
     """
 
     def __init__(
         self, model: Module, optimizer: Optimizer, *, loss: Any = None, schedule: Schedule | None = None, seed: int = 0,
         checkpoint: Path_ | None = None, checkpoint_every: int | None = None, transform: Transform | None = None,
-        progress: bool | Progress = True,
+        compile: bool = True, progress: bool | Progress = True,
     ) -> None:  # fmt: skip
         if schedule is not None and schedule.optimizer is not optimizer:
             raise ArgumentError("Trainer: the schedule belongs to another optimizer")
@@ -55,6 +59,7 @@ class Trainer:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.loss = CrossEntropyLoss() if loss is None else loss
         self.seed, self.transform = seed, transform
+        self._compiled = compiled(model, self.loss, optimizer) if compile else None
         self.checkpoints = None if checkpoint is None else Checkpoints(checkpoint)
         self.checkpoint_every = checkpoint_every
         self.progress = progress
@@ -119,15 +124,29 @@ class Trainer:
 
     def _step(self, x_batch: Any, t_batch: Any) -> None:
         """Forward, backward and update of one batch."""
-        labels = tensor(t_batch)
-        self.optimizer.zero_grad()
-        scores = self.model(tensor(x_batch))
-        loss = self.loss(scores, labels)
-        loss.backward()
-        self.optimizer.step()
+        x, labels = tensor(x_batch), tensor(t_batch)
+        loss, scores = self._compiled_step(x, labels) or self._eager_step(x, labels)
         self._tally.add(loss, scores, labels, self.optimizer.lr)
         if self.schedule is not None and self.schedule.per_batch:
             self.schedule.step()
+
+    def _compiled_step(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor] | None:
+        if self._compiled is None:
+            return None
+        try:
+            return self._compiled(x, labels), self._compiled.scores
+        except UnsupportedError as reason:
+            warnings.warn(f"training runs eagerly: {reason}", stacklevel=2)
+            self._compiled = None
+            return None
+
+    def _eager_step(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        self.optimizer.zero_grad()
+        scores = self.model(x)
+        loss = self.loss(scores, labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss, scores
 
     def _finish_epoch(self, validation: tuple[Any, Any] | None, epochs: int, progress: Progress) -> None:
         tally, seconds = self._tally, self._tally.seconds
@@ -164,7 +183,8 @@ class Trainer:
     def _stop(self) -> None:
         """End the run between two batches."""
         path = self._save()
-        raise TrainingInterrupted(f"after batch {self._batch} of epoch {self._epoch + 1}", path)
+        within = f"batch {self._batch} of epoch {self._epoch + 1}" if self._batch else f"epoch {self._epoch}"
+        raise TrainingInterrupted(f"after {within}", path)
 
     # Checkpoints ----------------------------------------------------------------------------------------------------
 
