@@ -125,6 +125,12 @@ def pointer_to(typingctx, array):
 
 
 @intrinsic
+def advance(typingctx, pointer, count):
+    """The pointer to the element `count` further on."""
+    return pointer(pointer, types.int64), lambda context, builder, signature, args: builder.gep(args[0], [args[1]])
+
+
+@intrinsic
 def width(typingctx, pointer):
     """How many elements fill a vector."""
 
@@ -172,6 +178,34 @@ def add(typingctx, a, b):
 @intrinsic
 def divide(typingctx, a, b):
     return a(a, b), lambda context, builder, signature, args: builder.fdiv(*args)
+
+
+@intrinsic
+def greater(typingctx, a, b):
+    """The greater of each lane, a where b is NaN."""
+
+    def codegen(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered(">", args[1], args[0]), args[1], args[0])
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def greatest(typingctx, a):
+    """The greatest lane."""
+
+    def codegen(context, builder, signature, args):
+        vector = args[0].type
+        best = args[0]
+        half = vector.count
+        while half > 1:  # fold the upper half onto the lower one
+            half //= 2
+            order = [I32((k + half) % vector.count) for k in range(vector.count)]
+            other = builder.shuffle_vector(best, best, ir.Constant(ir.VectorType(I32, vector.count), order))
+            best = builder.select(builder.fcmp_ordered(">", other, best), other, best)
+        return builder.extract_element(best, I32(0))
+
+    return a.dtype(a), codegen
 
 
 @intrinsic

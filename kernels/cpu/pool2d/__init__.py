@@ -1,0 +1,20 @@
+"""Max and average pooling, forward and backward, over channels-last memory.
+
+    max   y[n, oh, ow, c] = max over the taps (kh, kw) inside the input of
+                            x[n, oh*SH - PH + kh*DH, ow*SW - PW + kw*DW, c]
+          argmax = kh * KW + kw of the first such maximum; a NaN is larger than everything, padding never counts
+    avg   y = sum of the same taps / divisor(oh, ow), the number of taps that count
+
+x [N, H, W, C], y and argmax [N, OH, OW, C], given flat. One chunk owns some rows of the result; one step takes a vector
+of channels of one window and keeps it in registers. Backward writes rows of dx: each asks the windows over it, in the
+order of oh, ow, so that no two threads meet and sums do not depend on them. Windows side by side store each pixel once;
+overlapping ones add to a row that was cleared and is still in the first cache.
+
+`p` is (N, C, H, W, KH, KW, SH, SW, PH, PW, DH, DW, OH, OW); `padded` is the (H, W) that divisors count in, or (0, 0)
+for the input's own.
+"""
+
+from .average import avg_pool2d_backward, avg_pool2d_forward
+from .maximum import max_pool2d_backward, max_pool2d_forward
+
+__all__ = ["avg_pool2d_backward", "avg_pool2d_forward", "max_pool2d_backward", "max_pool2d_forward"]
