@@ -1,36 +1,90 @@
-"""Matrix product, row-major: c[m, n] = bias[n] + sum_k a[m, k] * b[k, n].
+"""Matrix product with rows of a where they lie and b packed: linear layers, 1x1 convolutions, matmul.
 
-One parallel iteration owns one row of c and adds in the order of k, so the result does not depend on the number of
-threads.
+    c[m, n] = act(start[n] + sum_k a[m, k] * b[k, n])
+
+a and c have neighbouring elements in a row and any step between rows; b is packed by pack.py. One chunk owns some rows
+of c and some blocks of its columns. Deep products are cut along k: DEPTH rows of all the chunk's blocks of b stay in
+the second-level cache while its rows of a pass over them, and the rows of each tile of a are first copied next to one
+another, because rows a power of two apart would fight for the same places in the first-level cache. c collects the
+parts in the order of k, so that the result does not depend on the number of threads.
 """
 
-from numba import int64, prange
+import numpy as np
 
-from .jit import parallel_kernel
+from .jit import kernel
+from .micro import COLUMNS, PACKED, ROWS_1, ROWS_2, micro_kernel
+from .parallel import parallel_for
+from .rows import copy_rows
+from .simd import VECTOR_BYTES, address
 
-
-@parallel_kernel
-def gemm(c, a, b, bias):
-    """c [M, N] from a [M, K], b [K, N], bias [N]."""
-    M, K = a.shape
-    N = b.shape[1]
-    for row in prange(M):
-        m = int64(row)
-        for n in range(N):
-            c[m, n] = bias[n]
-        for k in range(K):
-            v = a[m, k]
-            for n in range(N):
-                c[m, n] += v * b[k, n]
+DEPTH = 256
+LINE = 64  # bytes: copied rows start a cache line apart from a power of two
 
 
-@parallel_kernel
-def column_sums(total, a):
-    """total [N] = sum_m a[m, n], rows in order."""
-    M, N = a.shape
-    for column in prange(N):
-        n = int64(column)
-        s = a.dtype.type(0)
-        for m in range(M):
-            s += a[m, n]
-        total[n] = s
+@kernel
+def gemm(c, a, b, start, p):
+    """Fill c.
+
+    Args:
+        c, a: flat. b: packed. start: one element for each column, padded to whole blocks with zeros.
+        p: (M N K; first element of a, elements between its rows; the same of c;
+            rows a chunk, blocks of columns a chunk, 1 to cut along k; 1 for ReLU).
+    """
+    (M, N, _), _, _, (size, per_chunk, _), _ = p
+    blocks = -(-N // (COLUMNS * VECTOR_BYTES // c.itemsize))
+    parallel_for(_chunk_of_c, -(-M // size) * -(-blocks // per_chunk), (c, a, b, start, p))
+
+
+@kernel
+def _chunk_of_c(chunk, c, a, b, start, p):
+    (M, N, K), _, _, (size, per_chunk, deep), _ = p
+    chunks = -(-M // size)
+    row = chunk % chunks * size
+    rows = row, min(row + size, M)
+    lanes = VECTOR_BYTES // c.itemsize
+    blocks = -(-N // (COLUMNS * lanes))
+    block0 = chunk // chunks * per_chunk
+    block1 = min(block0 + per_chunk, blocks)
+    narrow = block1 == blocks and N - (blocks - 1) * COLUMNS * lanes <= lanes
+    wide1 = block1 - 1 if narrow else block1
+    for k in range(0, max(K, 1), DEPTH if deep else max(K, 1)):
+        if block0 < wide1:
+            _slice_of_c(ROWS_2, COLUMNS, rows, (block0, wide1), k, c, a, b, start, p)
+        if narrow:
+            _slice_of_c(ROWS_1, 1, rows, (wide1, block1), k, c, a, b, start, p)
+
+
+@kernel
+def _slice_of_c(MR, NV, rows, blocks, k, c, a, b, start, p):
+    """Add the products from k on, DEPTH of them or all."""
+    (_, N, K), (a0, a_row), (c0, c_row), (_, _, deep), relu = p
+    item = c.itemsize
+    width = COLUMNS * VECTOR_BYTES // item
+    depth = min(DEPTH, K - k) if deep else K
+    pitch = DEPTH + LINE // item
+    tile = np.empty(MR * pitch if deep else 1, c.dtype)
+    runs, offsets, outs = np.empty(3, np.int64), np.empty(MR, np.int64), np.empty(MR, np.int64)
+    runs[0], runs[1], runs[2] = 0, 0, depth
+    act = relu if k + depth == K else 0
+    for m in range(rows[0], rows[1], MR):
+        count = min(MR, rows[1] - m)
+        own = address(a) + (a0 + m * a_row + k) * item
+        for r in range(MR):
+            offsets[r] = min(r, count - 1) * (pitch if deep else a_row) * item
+            outs[r] = r * c_row * item
+            if deep and r < count:
+                copy_rows(
+                    1, c, address(tile) + r * pitch * item, VECTOR_BYTES, own + r * a_row * item, VECTOR_BYTES,
+                    depth * item // VECTOR_BYTES, width, width,
+                )  # fmt: skip
+                for rest in range(depth * item // VECTOR_BYTES * (VECTOR_BYTES // item), depth):
+                    tile[r * pitch + rest] = a[a0 + (m + r) * a_row + k + rest]
+        for block in range(blocks[0], blocks[1]):
+            column = block * width
+            micro_kernel(
+                PACKED, MR, NV, c, address(tile) if deep else own,
+                address(b) + (block * K * width + k * NV * (width // COLUMNS)) * item,
+                (address(runs), 1), (address(offsets), 0), (0, 0),
+                (address(c) + (c0 + m * c_row + column) * item, address(outs), count, N - column),
+                address(start) + column * item if k == 0 else 1, act,
+            )  # fmt: skip

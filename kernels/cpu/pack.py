@@ -12,6 +12,12 @@ from .rows import copy_rows, transpose_tile
 from .simd import VECTOR_BYTES, address
 
 
+def packed_size(depth, columns, item):
+    """Elements of a packed operand of `depth` rows."""
+    lanes = VECTOR_BYTES // item
+    return depth * -(-columns // lanes) * lanes
+
+
 @kernel
 def pack(packed, source, offsets, p):
     """Fill `packed` (flat) from `source` (flat); p = (columns, rows per offset, step of a column, step of a row).

@@ -18,7 +18,7 @@ from ..host import HostMemory, as_channels_last, require, require_activation, re
 from ..workspace import scratch
 from . import conv2d_tiles as tiles
 from . import conv2d_weight as weight
-from .linear import column_sums, gemm
+from .linear import gemm, outer
 
 Array = npt.NDArray[Any]
 
@@ -132,7 +132,7 @@ def _im2col_forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry) -
 
 def _im2col_backward_data(dx: Array, dy: Array, w: Array, g: Conv2dGeometry) -> None:
     cols = _column_matrix(g, dy.dtype)
-    gemm(cols, dy.reshape(-1, g.OC), _as_rows(w, g), None)
+    gemm(cols, dy.reshape(-1, g.OC), _as_rows(w, g))
     columns.col2im(dx, cols, _window(g))
 
 
@@ -141,9 +141,8 @@ def _im2col_backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2d
     columns.im2col(cols, x, _window(g))
     rows = dy.reshape(-1, g.OC)
     product = scratch("conv2d dw rows", (g.OC, g.C * g.KH * g.KW), x.dtype)
-    gemm(product, rows.T, cols, None)
+    outer(product, db, rows, cols)
     dw[...] = product.reshape(g.OC, g.C, g.KH, g.KW).transpose(0, 2, 3, 1)
-    column_sums(db, rows)
 
 
 @dataclass(frozen=True)

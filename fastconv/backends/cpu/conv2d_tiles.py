@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ...geometry import Conv2dGeometry
 from ...kernels.cpu import conv2d as kernels
 from ...kernels.cpu.micro import COLUMNS, ROWS_2
-from ...kernels.cpu.pack import pack, pad
+from ...kernels.cpu.pack import pack, packed_size, pad
 from ...kernels.cpu.simd import VECTOR_BYTES
 from ..workspace import scratch
 
@@ -113,11 +113,6 @@ def tile_plan(
     )  # fmt: skip
     positions = np.array([(t.row, t.column) for t in taps], np.int64).reshape(len(taps), 2)
     return TilePlan(positions, runs, p, max((t.length for t in taps), default=0))
-
-
-def packed_size(depth: int, columns: int, item: int) -> int:
-    """Elements of a packed operand: whole blocks, the last one a single vector where that is enough."""
-    return depth * -(-columns // (VECTOR_BYTES // item)) * (VECTOR_BYTES // item)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class WeightPlan:
 
 def by_filters(g: Conv2dGeometry, item: int) -> bool:
     """Whether vectors lie along the filters: where the channels of a group are too few to fill one."""
-    return g.C // g.G < VECTOR_BYTES // item
+    return VECTOR_BYTES // item > g.C // g.G
 
 
 def backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry) -> None:
@@ -47,10 +47,14 @@ def backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry
         x = padded
     run = kernels.conv2d_weight_by_filters if filters_along else kernels.conv2d_weight_by_channels
     for plan in _plans(g, x.itemsize):
+        flat = dw[plan.filters].reshape(g.OC // g.G, -1)
+        if plan.shape[0] == 1 and not filters_along:
+            own = flat.reshape(plan.shape), db[plan.filters].reshape(1, -1)
+            run(*own, dy.reshape(-1), x.reshape(-1), plan.table, plan.p)
+            continue
         sums = scratch("conv2d sums", plan.shape, dw.dtype)
         bias_sums = scratch("conv2d bias sums", (plan.shape[0], g.OC // g.G), dw.dtype)
         run(sums, bias_sums, dy.reshape(-1), x.reshape(-1), plan.table, plan.p)
-        flat = dw[plan.filters].reshape(g.OC // g.G, -1)
         if not filters_along:
             sums = sums.reshape(plan.shape[0], *flat.shape)
         kernels.conv2d_weight_sum(flat, db[plan.filters], sums, bias_sums, filters_along)
