@@ -111,6 +111,14 @@ def test_the_seed_decides_the_result(tmp_path):
     assert (a["conv1.weight"] != c["conv1.weight"]).any()
 
 
+def test_eager_and_compiled_training_agree(tmp_path):
+    def losses(*more):
+        train("--out", tmp_path / "run", *more)
+        return [row["train_loss"] for row in json.loads((tmp_path / "run" / "history.json").read_text())]
+
+    np.testing.assert_allclose(losses("--eager"), losses(), rtol=1e-3)
+
+
 def test_train_takes_every_optimizer_schedule_and_augmentation(tmp_path):
     schedules = ["none", "multistep", "step", "exponential", "cosine", "onecycle", "plateau", "none"]
     optimizers = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw"]
@@ -166,7 +174,7 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(tmp_path):
     stopped, told = errors.splitlines()
     again = shlex.split(told.split("to go on: ")[1])
     assert again == ["fastconv", *command, "--resume"]
-    last = str(int(re.fullmatch(r"stopped after batch \d of epoch (\d+)", stopped)[1]) + 1)
+    last = str(int(re.fullmatch(r"stopped after (?:batch \d of )?epoch (\d+)", stopped)[1]) + 1)
     run(*[last if word == "9999" else word for word in again[1:]])
     run(*command[:-3], "whole", "--epochs", last)
     assert (tmp_path / "my run/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
@@ -211,6 +219,14 @@ def test_summary_of_a_name_a_shape_and_a_file(saved):
         "summary", "lenet5", "--input", "3,32,32", "--option", "channels=[32,64]", "--option", "pooling=max"
     )
     assert f"{sum(p.size for p in saved[1].parameters()):,}" in run("summary", saved[0])
+
+
+def test_plan_of_a_step_and_of_a_prediction(tmp_path):
+    text = run("plan", "lenet5", "--batch-size", 2, "--trace", tmp_path / "trace.json", "--backend", "reference")
+    assert "update" in text
+    assert "61,706" in text
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert "backward" not in run("plan", "simple_convnet", "--inference", "--input", "1,8,8", "--backend", "reference")
 
 
 def test_filters_of_a_network_and_of_the_lectures_params(saved, tmp_path):

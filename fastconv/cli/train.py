@@ -37,6 +37,7 @@ def train(
     limit: Annotated[
         int | None, typer.Option(help="Use so many training images, and a fifth as many test images.", min=1)
     ] = None,
+    eager: Annotated[bool, typer.Option("--eager", help="Run each step call by call, not as a compiled plan.")] = False,
     backend: Backend = "cpu",
     out: Annotated[Path | None, typer.Option(help="The folder for results; runs/MODEL-DATA unless given.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in that folder.")] = False,
@@ -63,7 +64,7 @@ def train(
     made = make_optimizer(optimizer or chosen.optimizer, network.parameters(), chosen.lr if lr is None else lr)
     folder = out or Path("runs") / f"{model}-{data}"
     trainer = Trainer(
-        network, made, seed=seed, checkpoint=folder / "checkpoints",
+        network, made, seed=seed, checkpoint=folder / "checkpoints", compile=not eager,
         schedule=make_schedule(schedule or chosen.schedule, made, epochs, sets.count_batches(len(x), batch_size)),
         transform=make_transform(augment, x.shape[2]),
     )  # fmt: skip
