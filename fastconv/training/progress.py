@@ -59,7 +59,7 @@ class Live(Progress):
         self._bar.update(self._task, completed=self._done, now=now, description=self._title())
 
     def epoch(self, epoch: Epoch, epochs: int) -> None:
-        self._bar.console.print(describe(epoch, epochs), highlight=False)
+        self._bar.console.print(describe(epoch, epochs), highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
         self._bar.stop()
