@@ -19,6 +19,8 @@ import llvmlite.binding as llvm
 import numba
 from numba import config, njit
 
+from .threads import RELEASES_GIL
+
 # Neither nnan nor ninf: NaN and infinity keep their meaning.
 FASTMATH = frozenset({"contract", "reassoc", "nsz", "arcp"})
 
@@ -81,7 +83,9 @@ def _compiled(fastmath=FASTMATH, **options):
     def decorate(function):
         chosen, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
         try:
-            return njit(cache=True, nogil=True, error_model="numpy", fastmath=set(fastmath), **options)(function)
+            return njit(cache=True, nogil=RELEASES_GIL, error_model="numpy", fastmath=set(fastmath), **options)(
+                function
+            )
         finally:
             config.CACHE_DIR = chosen
 
