@@ -33,17 +33,18 @@ def copy_rows(typingctx, NV, like, target, target_step, source, source_step, len
 
 
 @intrinsic(prefer_literal=True)
-def add_rows(typingctx, NV, like, b, step, length, out, columns, start):
+def add_rows(typingctx, NV, WAYS, like, b, step, length, out, columns, start):
     """out[j] = (out[j] if start else 0) + sum over s < length of b[s, j], for j < columns <= NV vectors.
 
-    b and out are addresses, `step` the bytes between rows.
+    b and out are addresses, `step` the bytes between rows. WAYS sums run side by side, so that they need not wait for
+    one another: more than one pays for long columns only.
     """
-    nv, ways = NV.literal_value, 4
-    signature = types.void(NV, like, b, step, length, out, columns, start)
+    nv, ways = NV.literal_value, WAYS.literal_value
+    signature = types.void(NV, WAYS, like, b, step, length, out, columns, start)
 
     def codegen(context, builder, signature, args):
-        v = vectors_of(builder, signature.args[1])
-        b, step, length, out, columns, start = args[2:]
+        v = vectors_of(builder, signature.args[2])
+        b, step, length, out, columns, start = args[3:]
         masks = _masks(v, nv, columns)
         sums = [[cgutils.alloca_once(builder, v.type) for _ in range(nv)] for _ in range(ways)]
 

@@ -176,7 +176,14 @@ def _direct(run: Callable[..., None]) -> Algorithm:
 
 ALGORITHMS = {
     "forward": (_im2col(_im2col_forward), _tiles(tiles.forward), _direct(_direct_forward)),
-    "backward_data": (_im2col(_im2col_backward_data), _tiles(tiles.backward_data), _direct(_direct_backward_data)),
+    "backward_data": (
+        _im2col(_im2col_backward_data),
+        Algorithm(
+            "narrow", "few channels: vectors along a filter's row", tiles.declines_narrow, tiles.backward_data_narrow
+        ),
+        _tiles(tiles.backward_data),
+        _direct(_direct_backward_data),
+    ),
     "backward_weight": (
         _im2col(_im2col_backward_weight),
         _tiles(weight.backward_weight),

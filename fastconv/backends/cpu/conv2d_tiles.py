@@ -22,6 +22,8 @@ Array = npt.NDArray[Any]
 MERGED_CHANNELS = 16  # below this many channels, a filter's row is one run over a padded copy of x
 WEIGHT_BYTES = 384 * 1024  # of packed filters that a chunk goes through: they stay in the second-level cache
 CHUNK_FLOPS = 4e6  # work of a chunk
+NARROW_CHANNELS = 12  # below this many channels, backward-data lays its vectors along a filter's row
+NARROW_PIXELS = 256  # of one row of some images, whose products stay in the first-level cache
 
 
 @dataclass(frozen=True)
@@ -196,3 +198,32 @@ def _backward_data_pieces(g: Conv2dGeometry, item: int) -> list[Piece]:
 def _phase_taps(start: int, K: int, D: int, S: int) -> list[tuple[int, int]]:
     """The taps k that pixels of a phase meet, with the step in dy: oh = i + (start - k*D) / S where that is whole."""
     return [(k, (start - k * D) // S) for k in range(K) if (start - k * D) % S == 0]
+
+
+def declines_narrow(g: Conv2dGeometry) -> str | None:
+    """Why `backward_data_narrow` does not serve a problem, or None."""
+    if g.G > 1 or g.DW > 1:
+        return "groups or dilation along the row: a filter's row is not one piece of memory"
+    if g.C >= NARROW_CHANNELS:
+        return f"{g.C} channels fill vectors of their own"
+    return None
+
+
+def backward_data_narrow(dx: Array, dy: Array, w: Array, g: Conv2dGeometry) -> None:
+    """dx of few channels, from dy and w, all channels-last."""
+    columns = g.KW * g.C
+    packed = scratch("conv2d filters", (packed_size(g.KH * g.OC, columns, w.itemsize),), w.dtype)
+    offsets, steps = _filter_rows(g)
+    pack(packed, w.reshape(-1), offsets, (columns, g.OC, *steps))
+    start = scratch("conv2d start", (COLUMNS * VECTOR_BYTES // w.itemsize,), w.dtype)
+    start.fill(0)
+    images = max(1, min(ROWS_2, NARROW_PIXELS // g.OW))
+    p = ((g.N, g.H, g.W, g.OH, g.OW), (g.C, g.OC, g.KH, g.KW), (g.SH, g.SW, g.PH, g.PW, g.DH), images)
+    kernels.conv2d_backward_data_narrow(dx.reshape(-1), dy.reshape(-1), packed, start, p)
+
+
+@lru_cache(maxsize=1024)
+def _filter_rows(g: Conv2dGeometry) -> tuple[Array, tuple[int, int]]:
+    """Where each filter row (kh) starts in w, and the steps of a column (kw, c) and of a filter."""
+    row = g.KW * g.C
+    return np.arange(g.KH, dtype=np.int64) * row, (1, g.KH * row)

@@ -1,12 +1,14 @@
 """Convolution on the CPU, channels-last: tiles through the SIMD micro-kernel, and plain loops for the rest."""
 
 from .direct import conv2d_backward_data, conv2d_backward_weight, conv2d_forward
+from .narrow import conv2d_backward_data_narrow
 from .pooled import conv2d_pool_forward
 from .tiles import conv2d_tiles
 from .weight import conv2d_weight_by_channels, conv2d_weight_by_filters, conv2d_weight_sum
 
 __all__ = [
     "conv2d_backward_data",
+    "conv2d_backward_data_narrow",
     "conv2d_backward_weight",
     "conv2d_forward",
     "conv2d_pool_forward",

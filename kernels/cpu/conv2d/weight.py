@@ -61,7 +61,7 @@ def _add_bias(sums, dy, first, last, fresh, p):
     width = COLUMNS * VECTOR_BYTES // item
     for k in range(0, len(sums), width):
         add_rows(
-            COLUMNS, dy, address(dy) + (first * OW * OC + k0 + k) * item, OC * item, (last - first) * OW,
+            COLUMNS, 4, dy, address(dy) + (first * OW * OC + k0 + k) * item, OC * item, (last - first) * OW,
             address(sums) + k * item, len(sums) - k, not fresh,
         )  # fmt: skip
 
