@@ -14,7 +14,7 @@ import typer
 
 from ..errors import FastconvError
 
-COMMANDS = ("train", "evaluate", "predict", "summary", "plan", "filters", "activations", "warmup", "info")
+COMMANDS = ("train", "evaluate", "predict", "summary", "plan", "filters", "activations", "bench", "warmup", "info")
 INTERRUPTED = 130  # the shell's number for a program ended by Ctrl-C
 
 _debug: ContextVar[bool] = ContextVar("fastconv_debug", default=False)
