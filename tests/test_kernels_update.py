@@ -95,6 +95,10 @@ class TestParallelFor:
     def test_spans_cover_everything_once_in_whole_units(self, chunks, n, unit):
         from fastconv.kernels.cpu.parallel import span
 
-        spans = [span(chunk, chunks, n, unit) for chunk in range(chunks)]
+        @numba.njit
+        def run(chunk):
+            return span(chunk, chunks, n, unit)
+
+        spans = [run(chunk) for chunk in range(chunks)]
         assert [i for first, last in spans for i in range(first, last)] == list(range(n))
         assert all(last == n or last % unit == 0 for _, last in spans)

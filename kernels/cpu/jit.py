@@ -79,11 +79,11 @@ def _writable_base() -> Path:
     return Path(tempfile.gettempdir()) / f"fastconv-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
 
 
-def _compiled(fastmath=FASTMATH, **options):
+def _compiled(fastmath=FASTMATH, cache=True, **options):
     def decorate(function):
         chosen, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
         try:
-            return njit(cache=True, nogil=RELEASES_GIL, error_model="numpy", fastmath=set(fastmath), **options)(
+            return njit(cache=cache, nogil=RELEASES_GIL, error_model="numpy", fastmath=set(fastmath), **options)(
                 function
             )
         finally:
@@ -97,3 +97,8 @@ parallel_kernel = _compiled(parallel=True)
 # Arithmetic whose order is the point (range reduction, divisions that may meet infinity): nothing but a fused
 # multiply-add may be formed.
 ordered_kernel = _compiled(fastmath={"contract"})
+
+# What only kernels call: not kept on disk by itself and not callable from Python, which halves its compile time.
+_INSIDE = {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inner = _compiled(**_INSIDE)
+ordered_inner = _compiled(fastmath={"contract"}, **_INSIDE)

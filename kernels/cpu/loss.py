@@ -11,7 +11,7 @@ import math
 
 from numba import carray
 
-from .jit import kernel, ordered_kernel
+from .jit import inner, kernel, ordered_inner, ordered_kernel
 from .lanes import advance, greater, greatest, load, pointer_to, width
 from .parallel import parallel_for, span
 from .pointwise import exp_of_negative
@@ -19,18 +19,18 @@ from .pointwise import exp_of_negative
 CHUNK = 2048  # logits that are worth a chunk
 
 
-@kernel
+@inner
 def _chunks(rows, classes):
     return max(1, min(rows, rows * classes // CHUNK))
 
 
-@kernel
+@inner
 def _row(pointer, n, classes):
     """Row n without a reference count: two threads that count on one array wait for each other."""
     return carray(advance(pointer, n * classes), classes)
 
 
-@kernel
+@inner
 def _sum(row):
     total = row.dtype.type(0)
     for c in range(row.size):
@@ -38,7 +38,7 @@ def _sum(row):
     return total
 
 
-@kernel
+@inner
 def _max(pointer, n, classes):
     """The largest of row n. A NaN may be passed over: it comes back through the sum."""
     row = advance(pointer, n * classes)
@@ -55,7 +55,7 @@ def _max(pointer, n, classes):
     return greatest(best)
 
 
-@ordered_kernel
+@ordered_inner
 def _softmax_rows(chunk, chunks, losses, prob, logits, labels, rows, classes):
     first, last = span(chunk, chunks, rows, 1)
     for n in range(first, last):
@@ -69,7 +69,7 @@ def _softmax_rows(chunk, chunks, losses, prob, logits, labels, rows, classes):
         losses[n] = math.log(float(s)) + (float(m) - float(x[labels[n]]))
 
 
-@ordered_kernel
+@ordered_inner
 def _gradient_rows(chunk, chunks, dx, prob, labels, rows, classes):
     first, last = span(chunk, chunks, rows, 1)
     for n in range(first, last):

@@ -19,7 +19,7 @@ from numba.core.typing import signature
 from numba.extending import intrinsic
 from numba.np.ufunc.parallel import _launch_threads
 
-from .jit import kernel
+from .jit import inner
 
 _INT = ir.IntType(64)
 _BYTES = ir.IntType(8).as_pointer()
@@ -82,7 +82,7 @@ def _emit_launch(builder, worker, count, packed):
             builder.call(pool, [run, bases, counts, steps, data, _INT(0), _INT(1), threads])
 
 
-@kernel
+@inner
 def span(chunk, chunks, n, unit):
     """First and last + 1 of the items of a chunk, when n items are cut evenly into multiples of `unit`."""
     size = ((n + chunks - 1) // chunks + unit - 1) // unit * unit

@@ -1,6 +1,6 @@
 """Average pooling; the package's docstring has the equations and the layout."""
 
-from ..jit import kernel
+from ..jit import inner, kernel
 from ..lanes import (
     add,
     divide,
@@ -15,7 +15,7 @@ from ..parallel import parallel_for, span
 from .windows import chunks_of, clear, side_by_side, taps_inside, windows_over
 
 
-@kernel
+@inner
 def _taps(oh, ow, p, padded):
     """The divisor of a window: its taps inside the padded input of `padded` (H, W), or (0, 0) for the input itself."""
     H, W, KH, KW, SH, SW, PH, PW, DH, DW = p[2:12]
@@ -26,7 +26,7 @@ def _taps(oh, ow, p, padded):
     return float((rows[1] - rows[0]) * (cols[1] - cols[0]))
 
 
-@kernel
+@inner
 def _sum(x, size, top, left, c, rows, cols, p, nothing):
     """The sum of the window at (top, left) of an image, for the channels from c on; any window."""
     C, W, DH, DW = p[1], p[3], p[10], p[11]
@@ -41,7 +41,7 @@ def _sum(x, size, top, left, c, rows, cols, p, nothing):
     return total
 
 
-@kernel
+@inner
 def _avg_rows(chunk, chunks, y, x, size, p, padded):
     N, C, H, W, KH, KW, SH, SW, PH, PW, DH, DW, OH, OW = p
     first, last = span(chunk, chunks, N * OH, 1)
@@ -65,7 +65,7 @@ def _avg_rows(chunk, chunks, y, x, size, p, padded):
                 store(y, out + c, divide(total, divisor), C - c)
 
 
-@kernel
+@inner
 def _avg_backward_rows(chunk, chunks, dx, dy, size, p, padded):
     N, C, H, W, KH = p[:5]
     SH, PH, DH, OH = p[6], p[8], p[10], p[12]
@@ -82,7 +82,7 @@ def _avg_backward_rows(chunk, chunks, dx, dy, size, p, padded):
                 _spread_windows(dx, dy, size, row * W, n, oh, p, padded)
 
 
-@kernel
+@inner
 def _spread_windows(dx, dy, size, pixels, n, oh, p, padded):
     """Add a row of windows to a row of dx."""
     C, W, KW, SW, PW, DW, OH, OW = p[1], p[3], p[5], p[7], p[9], p[11], p[12], p[13]
@@ -98,7 +98,7 @@ def _spread_windows(dx, dy, size, pixels, n, oh, p, padded):
                 at += DW * C
 
 
-@kernel
+@inner
 def _spread_row(dx, dy, size, row, n, oh, p, padded):
     """A row of dx under windows side by side; `oh` is the row of windows over it, or -1."""
     C, W, KW, SW, PW, OH, OW = p[1], p[3], p[5], p[7], p[9], p[12], p[13]
@@ -121,7 +121,7 @@ def _spread_row(dx, dy, size, row, n, oh, p, padded):
                 store(dx, (start + left + kw) * C + c, share if kw < KW else nothing, C - c)
 
 
-@kernel
+@inner
 def _spread_evenly(dx, dy, size, to, at, taps, p):
     """As _spread_row where windows fill the row from its start: those at `at`, into the pixels at `to`."""
     C, SW, OW = p[1], p[7], p[13]
@@ -135,7 +135,7 @@ def _spread_evenly(dx, dy, size, to, at, taps, p):
         to += SW * C
 
 
-@kernel
+@inner
 def _share(dy, size, oh, ow, at, p, padded):
     """dy of a window over its divisor."""
     return divide(load(dy, at, size), fill(dy, _taps(oh, ow, p, padded)))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..jit import kernel
+from ..jit import inner, kernel
 from ..lanes import (
     add,
     fill,
@@ -21,7 +21,7 @@ from ..parallel import parallel_for, span
 from .windows import chunks_of, clear, side_by_side, taps_inside, windows_over
 
 
-@kernel
+@inner
 def _largest(x, size, top, left, c, rows, cols, p, nothing):
     """(best, places) of the window at (top, left) of an image, for the channels from c on; any window."""
     C, W, KW, DH, DW = p[1], p[3], p[5], p[10], p[11]
@@ -34,7 +34,7 @@ def _largest(x, size, top, left, c, rows, cols, p, nothing):
     return best, places
 
 
-@kernel
+@inner
 def _max_rows(chunk, chunks, y, argmax, x, size, p):
     N, C, H, W, KH, KW, SH, SW, PH, PW, DH, DW, OH, OW = p
     first, last = span(chunk, chunks, N * OH, 1)
@@ -60,7 +60,7 @@ def _max_rows(chunk, chunks, y, argmax, x, size, p):
                 store_places(argmax, out + c, places, C - c)
 
 
-@kernel
+@inner
 def _max_backward_rows(chunk, chunks, dx, dy, argmax, size, p):
     N, C, H, W, KH, KW = p[:6]
     SH, PH, DH, OH, OW = p[6], p[8], p[10], p[12], p[13]
@@ -78,7 +78,7 @@ def _max_backward_rows(chunk, chunks, dx, dy, argmax, size, p):
                 _unpool_windows(dx, dy, argmax, size, row * W, (n * OH + oh) * OW, kh // DH * KW, p)
 
 
-@kernel
+@inner
 def _unpool_windows(dx, dy, argmax, size, pixels, window, tap, p):
     """Add a row of windows, the first of number `window`, to a row of dx; `tap` is the place of their leftmost tap."""
     C, W, KW, SW, PW, DW, OW = p[1], p[3], p[5], p[7], p[9], p[11], p[13]
@@ -96,7 +96,7 @@ def _unpool_windows(dx, dy, argmax, size, pixels, window, tap, p):
                 at += DW * C
 
 
-@kernel
+@inner
 def _unpool_row(dx, dy, argmax, size, row, window, kh, p):
     """A row of dx under windows side by side: `window` is the number of the first one over it, or -1."""
     C, W, KW, SW, PW, OW = p[1], p[3], p[5], p[7], p[9], p[13]
@@ -121,7 +121,7 @@ def _unpool_row(dx, dy, argmax, size, row, window, kh, p):
                 store(dx, (start + left + kw) * C + c, v, C - c)
 
 
-@kernel
+@inner
 def _unpool_pairs(dx, dy, argmax, size, to, at, tap, C, OW):
     """As _unpool_row for windows of two columns: OW windows at `at`, into the pixels at `to`."""
     nothing = fill(dx, 0.0)

@@ -1,18 +1,18 @@
 """What maximum and average share: which taps and windows meet, and how rows are cut into chunks."""
 
-from ..jit import kernel
+from ..jit import inner
 from ..lanes import fill, store, width
 
 CHUNK = 8192  # elements of x that are worth a chunk
 
 
-@kernel
+@inner
 def chunks_of(p, rows):
     """How many chunks `rows` rows are cut into."""
     return max(1, min(rows, p[0] * p[1] * p[2] * p[3] // CHUNK))
 
 
-@kernel
+@inner
 def taps_inside(start, taps, dilation, size):
     """The taps k, from first to last - 1, with 0 <= start + k * dilation < size."""
     if start >= 0 and start + (taps - 1) * dilation < size:
@@ -22,7 +22,7 @@ def taps_inside(start, taps, dilation, size):
     return first, last
 
 
-@kernel
+@inner
 def windows_over(position, taps, stride, dilation, windows):
     """The windows, from first to last, whose span covers a position counted from the padding's start."""
     reach = position - (taps - 1) * dilation
@@ -30,14 +30,14 @@ def windows_over(position, taps, stride, dilation, windows):
     return first, min(position // stride, windows - 1)
 
 
-@kernel
+@inner
 def side_by_side(p):
     """Whether each pixel lies in one window at most: windows side by side, taps side by side."""
     KH, KW, SH, SW, DH, DW = p[4], p[5], p[6], p[7], p[10], p[11]
     return KH <= SH and KW <= SW and DH == 1 and DW == 1
 
 
-@kernel
+@inner
 def clear(dx, to, count):
     for at in range(0, count, width(dx)):
         store(dx, to + at, fill(dx, 0.0), count - at)
