@@ -270,3 +270,8 @@ def test_a_network_learns(rng):
         loss(net(x), labels).backward()
         optimizer.step()
     assert (net(x).numpy().argmax(axis=1) == labels).mean() > 0.95
+
+
+def test_a_parameter_of_python_numbers_is_float32_like_a_tensor():
+    assert fc.nn.Parameter([2.0]).dtype == fc.tensor([2.0]).dtype == np.float32
+    assert fc.nn.Parameter(np.array([2.0])).dtype == np.float64

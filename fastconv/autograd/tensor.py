@@ -197,7 +197,7 @@ def tensor(data: Any, requires_grad: bool = False, dtype: Any = None) -> Tensor:
     if isinstance(data, Tensor):
         data = data.data if data.backend is select.current() else data.numpy()
     backend = select.current()
-    return Tensor(_array(backend, data, dtype), backend, requires_grad=requires_grad)
+    return Tensor(as_array(backend, data, dtype), backend, requires_grad=requires_grad)
 
 
 def as_tensor(value: Any) -> Tensor:
@@ -208,10 +208,10 @@ def as_tensor(value: Any) -> Tensor:
 def as_tensors(*values: Any) -> tuple[Any, ...]:
     """Tensors stay, None stays, arrays become tensors on the backend of the first tensor (else the current one)."""
     backend = next((v.backend for v in values if isinstance(v, Tensor)), None) or select.current()
-    return tuple(v if v is None or isinstance(v, Tensor) else Tensor(_array(backend, v, None), backend) for v in values)
+    return tuple(v if v is None or isinstance(v, Tensor) else Tensor(as_array(backend, v, None), backend) for v in values)
 
 
-def _array(backend: Backend, data: Any, dtype: Any) -> Array:
+def as_array(backend: Backend, data: Any, dtype: Any = None) -> Array:
     """On `backend`; Python numbers become float32 or int64, arrays keep their type."""
     array = backend.asarray(data, dtype)
     if dtype is None and not hasattr(data, "dtype"):

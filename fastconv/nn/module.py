@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Self
 
-from ..autograd.tensor import Tensor
+from ..autograd.tensor import Tensor, as_array
 from ..backends import select
 from ..errors import ArgumentError, ShapeError
 
@@ -20,7 +20,7 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any) -> None:
         backend = select.current()
-        super().__init__(backend.asarray(data), backend, requires_grad=True)
+        super().__init__(as_array(backend, data), backend, requires_grad=True)
 
 
 class Module:
