@@ -70,6 +70,27 @@ class PoolCase:
         return {"kernel": self.kernel, "stride": self.stride, "padding": self.padding, "dilation": self.dilation}
 
 
+@dataclass(frozen=True)
+class FusedCase:
+    """A convolution and the pooling of its result."""
+
+    conv: ConvCase
+    kernel: tuple
+    stride: tuple
+    padding: tuple = (0, 0, 0, 0)
+    ceil_mode: bool = False
+
+    @property
+    def pool(self):
+        return Pool2dGeometry.from_shape(
+            self.conv.geometry.y_shape, self.kernel, stride=self.stride, padding=self.padding, ceil_mode=self.ceil_mode
+        )
+
+    @property
+    def window(self):
+        return {"kernel": self.kernel, "stride": self.stride, "padding": self.padding}
+
+
 CONV_CASES = [
     ConvCase("one_pixel", x=(1, 1, 1, 1), w=(1, 1, 1, 1)),
     ConvCase("one_pixel_in_padding", x=(1, 2, 1, 1), w=(3, 2, 3, 3), padding=(1, 1, 1, 1)),
@@ -131,6 +152,8 @@ POOL_CASES = [
         padding=(1, 1, 1, 1),
         ceil_mode=True,
     ),
+    PoolCase("ceil_side_by_side", x=(2, 5, 7, 9), kernel=(2, 2), stride=(2, 2), ceil_mode=True),
+    PoolCase("ceil_one_over", x=(1, 17, 3, 3), kernel=(2, 2), stride=(2, 2), ceil_mode=True),
     PoolCase("ceil_padded", x=(1, 2, 6, 8), kernel=(3, 3), stride=(3, 2), padding=(1, 1, 1, 1), ceil_mode=True),
     PoolCase(
         "ceil_no_pad_counted",
@@ -152,6 +175,26 @@ POOL_CASES = [
         PoolCase(f"channels_{c}", x=(1, c, 5, 6), kernel=(3, 3), stride=(2, 2), padding=(1, 1, 1, 1))
         for c in (4, 7, 8, 9, 15, 16, 17, 31, 32, 33)
     ),
+]
+
+SIDE_BY_SIDE = {"kernel": (2, 2), "stride": (2, 2)}
+FUSED_CASES = [
+    FusedCase(ConvCase("lectures", x=(2, 1, 16, 16), w=(30, 1, 5, 5)), **SIDE_BY_SIDE),
+    FusedCase(ConvCase("lenet_c1", x=(1, 1, 14, 14), w=(6, 1, 5, 5), padding=(2, 2, 2, 2)), **SIDE_BY_SIDE),
+    FusedCase(ConvCase("lenet_c3", x=(2, 6, 14, 14), w=(16, 6, 5, 5)), **SIDE_BY_SIDE),
+    FusedCase(ConvCase("odd_map", x=(2, 3, 9, 8), w=(5, 3, 3, 3)), **SIDE_BY_SIDE),
+    FusedCase(ConvCase("vgg", x=(1, 17, 8, 8), w=(33, 17, 3, 3), padding=(1, 1, 1, 1)), **SIDE_BY_SIDE),
+    FusedCase(ConvCase("one_window", x=(1, 2, 4, 4), w=(3, 2, 3, 3)), **SIDE_BY_SIDE),
+    FusedCase(
+        ConvCase("strided", x=(2, 3, 13, 12), w=(8, 3, 3, 3), stride=(2, 2), padding=(1, 1, 1, 1)), **SIDE_BY_SIDE
+    ),
+    FusedCase(ConvCase("grouped", x=(2, 4, 8, 8), w=(6, 2, 3, 3), padding=(1, 1, 1, 1), groups=2), **SIDE_BY_SIDE),
+    FusedCase(ConvCase("dilated", x=(1, 3, 10, 9), w=(4, 3, 3, 3), dilation=(2, 2)), **SIDE_BY_SIDE),
+    FusedCase(ConvCase("overlapping", x=(1, 3, 11, 11), w=(7, 3, 3, 3)), kernel=(3, 3), stride=(2, 2)),
+    FusedCase(ConvCase("padded", x=(1, 3, 9, 8), w=(4, 3, 2, 3)), kernel=(3, 3), stride=(2, 2), padding=(1, 1, 1, 1)),
+    FusedCase(ConvCase("ceil", x=(1, 3, 9, 9), w=(4, 3, 3, 3)), kernel=(2, 2), stride=(2, 2), ceil_mode=True),
+    FusedCase(ConvCase("oblong", x=(2, 2, 6, 40), w=(3, 2, 1, 3)), kernel=(1, 2), stride=(1, 2)),
+    FusedCase(ConvCase("global", x=(2, 3, 7, 6), w=(9, 3, 3, 3)), kernel=(5, 4), stride=(5, 4)),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Kernels touch nothing but their arrays: every array lies against a page that ends the process when it is touched.
+"""Kernels touch nothing but their arrays and scratch: each lies against a page that ends the process when touched.
 
 Numba's own bounds checks see indices only, not the pointers of the vector kernels; a guard page sees every load and
 store. One side of each array is guarded at a time, in a process of its own.
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import CONV_CASES, POOL_CASES, conv_values, floats
+from cases import CONV_CASES, FUSED_CASES, POOL_CASES, conv_values, floats
 
-from fastconv.backends import select
+from fastconv.backends import select, workspace
 from fastconv.errors import FastconvError
 
 pytestmark = [
@@ -29,14 +29,19 @@ LENGTHS = (1, 3, 15, 16, 17, 31, 33, 1023)
 def guarded(a, side):
     """A copy of `a` (four axes: channels-last) against a forbidden page at its 'start' or 'end'."""
     a = np.ascontiguousarray(a.transpose(0, 2, 3, 1) if a.ndim == 4 else a)
-    inner = max(-(-a.nbytes // mmap.PAGESIZE), 1) * mmap.PAGESIZE
+    copy = fenced(a.nbytes, side).view(a.dtype).reshape(a.shape)
+    copy[...] = a
+    return copy.transpose(0, 3, 1, 2) if a.ndim == 4 else copy
+
+
+def fenced(size, side, alignment=1):
+    """`size` bytes between two forbidden pages, against the one at `side` as closely as the alignment allows."""
+    inner = max(-(-size // mmap.PAGESIZE), 1) * mmap.PAGESIZE
     block = np.frombuffer(mmap.mmap(-1, inner + 2 * mmap.PAGESIZE), np.uint8)
     for page in (0, inner + mmap.PAGESIZE):
         forbid(block.ctypes.data + page)
-    start = mmap.PAGESIZE + (inner - a.nbytes if side == "end" else 0)
-    copy = block[start : start + a.nbytes].view(a.dtype).reshape(a.shape)
-    copy[...] = a
-    return copy.transpose(0, 3, 1, 2) if a.ndim == 4 else copy
+    start = mmap.PAGESIZE + ((inner - size) // alignment * alignment if side == "end" else 0)
+    return block[start : start + size]
 
 
 def forbid(address):
@@ -52,6 +57,9 @@ def calls(be, dtype):
         yield from conv_calls(be, case, conv_values(case, rng, floats, dtype))
     for case in POOL_CASES:
         yield from pool_calls(be, case, rng, dtype)
+    for case in FUSED_CASES:
+        for kind in ("max", "avg"):
+            yield from fused_calls(be, case, kind, rng, dtype)
     for n in LENGTHS:
         yield from flat_calls(be, n, rng, dtype)
 
@@ -97,6 +105,32 @@ def pool_calls(be, case, rng, dtype):
     yield f"average backward {case}", lambda dy, dx: (be.avg_pool2d_backward(dy, g, out=dx),), (dy, dx)
 
 
+def fused_calls(be, case, kind, rng, dtype):
+    g, pool, options = case.conv.geometry, case.pool, {"kind": kind, "activation": "relu"}
+    x, w, b, dy = (floats(rng, shape, dtype) for shape in (g.x_shape, g.w_shape, (g.OC,), pool.y_shape))
+    y, kept = be.conv2d_pool_forward(*map(be.asarray, (x, w, b)), g, pool, **options)
+    dx, dw, db = (np.empty(shape, dtype) for shape in (g.x_shape, g.w_shape, (g.OC,)))
+    yield (
+        f"{kind} fused {case}",
+        lambda x, w, b, y, kept: be.conv2d_pool_forward(x, w, b, g, pool, out=(y, kept), **options),
+        (x, w, b, np.empty_like(y), np.empty_like(kept)),
+    )
+    yield (
+        f"{kind} fused backward {case}",
+        lambda dy, y, kept, x, w, dx, dw, db: be.conv2d_pool_backward(
+            dy, y, kept, x, w, g, pool, out=(dx, dw, db), **options
+        ),
+        (dy, y, kept, x, w, dx, dw, db),
+    )
+    yield (
+        f"{kind} fused backward to weights {case}",
+        lambda dy, y, kept, x, w, dw, db: be.conv2d_pool_backward(
+            dy, y, kept, x, w, g, pool, needs_dx=False, out=(None, dw, db), **options
+        )[1:],
+        (dy, y, kept, x, w, dw, db),
+    )
+
+
 def flat_calls(be, n, rng, dtype):
     x, dy, y = floats(rng, (n,), dtype), floats(rng, (n,), dtype), np.empty(n, dtype)
     for kind in ("relu", "leaky_relu", "sigmoid", "tanh"):
@@ -122,16 +156,20 @@ def adam(be, p, g, m, v):
 
 
 def touch_everything(side, dtype):
-    """Every call with guarded arrays gives the bits that it gives with plain ones."""
-    be = select.get("cpu")
+    """Every call with guarded arrays and scratch gives the bits that it gives with plain ones."""
+    be, plain_scratch = select.get("cpu"), workspace._aligned
     for name, function, arrays in calls(be, dtype):
         print(name, flush=True)
         try:
             plain = function(*(be.asarray(a.copy()) for a in arrays))
         except FastconvError:
             continue  # an algorithm that declines this problem
-        fenced = function(*(guarded(a, side) for a in arrays))
-        for a, b in zip(plain, fenced, strict=True):
+        workspace.release()
+        workspace._aligned = lambda size: fenced(size, side, workspace.ALIGNMENT)
+        guarded_results = function(*(guarded(a, side) for a in arrays))
+        workspace._aligned = plain_scratch
+        workspace.release()
+        for a, b in zip(plain, guarded_results, strict=True):
             assert a.tobytes() == b.tobytes(), name
     print("untouched")
 

@@ -107,7 +107,7 @@ def _unpool_row(dx, dy, argmax, size, row, window, kh, p):
             store(dx, (start + w) * C + c, nothing, C - c)
     if window < 0:
         return
-    if KW == 2 and SW == 2 and PW == 0:
+    if KW == 2 and SW == 2 and PW == 0 and 2 * OW <= W:
         _unpool_pairs(dx, dy, argmax, size, start * C, window * C, kh * KW, C, OW)
         return
     for ow in range(OW):
