@@ -10,6 +10,7 @@ from ...geometry import Conv2dGeometry, Pool2dGeometry
 from ...kernels.cpu import conv2d as kernels
 from ...kernels.cpu.conv2d.activation import NONE
 from ...kernels.cpu.conv2d.pooled_tile import LANES
+from ...kernels.cpu.conv2d.pooled_weight import PERMUTES
 from ...kernels.cpu.simd import REGISTERS
 from ..host import Array, HostMemory, as_channels_last, as_flat, require, require_activation, require_float, result
 from ..workspace import scratch
@@ -18,6 +19,10 @@ from .pointwise import KINDS
 ACCUMULATORS = 24 if REGISTERS == 32 else 12
 FILTER_BYTES = 384 * 1024  # of a block of filters: it stays in the second-level cache
 BAND_FLOPS = 2e6  # work of a band
+PARTS = 16  # of the images, each with sums of its own: fixed, so that sums do not depend on the threads
+IMAGE_BYTES = 512 * 1024  # of an image's pixels as backward reads them: they stay in the second-level cache
+GRADIENT_STEPS = 6  # the time of reading a vector of the gradient, in multiply-adds
+SUMS_BYTES = 2_400_000  # of private sums that are worth their traffic
 
 Tile = tuple[tuple[int, ...], ...]
 
@@ -51,6 +56,41 @@ class CpuConv2dPool(HostMemory):
             as_flat(y), as_flat(kept), _flat(x), _flat(w), b.reshape(-1), packed, start, plan.tile, plan.p
         )
         return y, kept
+
+    def conv2d_pool_backward(
+        self, dy: Array, y: Array, kept: Array, x: Array, w: Array, g: Conv2dGeometry, pool: Pool2dGeometry, *,
+        kind: str, activation: str | None = None, needs_dx: bool = True,
+        out: tuple[Array | None, Array, Array] | None = None,
+    ) -> tuple[Array | None, Array, Array]:  # fmt: skip
+        op = "conv2d_pool_backward"
+        require_activation(op, activation)
+        dtype = require_float(op, dy=dy, y=y, x=x, w=w)
+        _require_chain(op, g, pool)
+        if dtype != "float32" or kind != "max" or needs_dx or declines_backward(g, pool, kind) is not None:
+            return super().conv2d_pool_backward(
+                dy, y, kept, x, w, g, pool, kind=kind, activation=activation, needs_dx=needs_dx, out=out
+            )
+        require(op, "dy", dy, pool.y_shape, dtype)
+        require(op, "y", y, pool.y_shape, dtype)
+        require(op, "kept", kept, pool.y_shape, pool.argmax_dtype)
+        require(op, "x", x, g.x_shape, dtype)
+        dw = result(op, out and out[1], g.w_shape, dtype)
+        db = result(op, out and out[2], (g.OC,), dtype)
+        plan = weight_plan(g, pool, activation)
+        sums = scratch("conv2d sums", plan.sums, dtype)
+        kernels.conv2d_max_pool_backward_weight(
+            as_flat(dw), db, sums, _flat(dy), _flat(y), _flat(kept), _flat(x), plan.tile, plan.p
+        )
+        return None, dw, db
+
+
+@dataclass(frozen=True)
+class WeightPlan:
+    """The arguments of a backward kernel that do not change from call to call."""
+
+    tile: Tile
+    p: tuple[int, ...]
+    sums: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -93,6 +133,34 @@ def forward_plan(g: Conv2dGeometry, pool: Pool2dGeometry, activation: str | None
     p = (g.N, g.C, g.H, g.W, g.OC, g.KH, g.KW, g.PH, g.PW, pool.OH, pool.OW, rows)
     depth = g.KH * (g.KW + neighbours - 1) * g.C
     return ForwardPlan(tile, p, blocks * depth * vectors * LANES, blocks * vectors * LANES)
+
+
+def declines_backward(g: Conv2dGeometry, pool: Pool2dGeometry, kind: str) -> str | None:
+    """Why the backward kernels cannot serve a problem, or None."""
+    if not PERMUTES:
+        return "lanes cannot pick their pixels in one instruction"
+    if 16 * (2 * pool.OH + g.KH) * (2 * pool.OW + g.KW) * g.C > IMAGE_BYTES:
+        return "an image does not stay in the second-level cache"
+    if 4 * PARTS * g.OC * g.KH * g.KW * g.C > SUMS_BYTES:
+        return "private sums cost more than they save"
+    return declines(g, pool, kind)
+
+
+@lru_cache(maxsize=1024)
+def weight_plan(g: Conv2dGeometry, pool: Pool2dGeometry, activation: str | None) -> WeightPlan:
+    """How blocks of filter positions are laid over dw."""
+    R, Q = _block(g.KH, g.KW * g.C, ACCUMULATORS + 1)
+    act = NONE if activation is None else KINDS[activation]
+    p = (g.N, g.C, g.H, g.W, g.OC, g.KH, g.KW, g.PH, g.PW, pool.OH, pool.OW)
+    positions = -(-g.KH // R) * -(-(g.KW * g.C) // Q)
+    sums = (min(PARTS, g.N), -(-g.OC // LANES), positions, R * Q + 1, LANES)
+    return WeightPlan(((0,) * R, (0,) * Q, (0,) * act), p, sums)
+
+
+def _block(rows: int, columns: int, most: int) -> tuple[int, int]:
+    """The R x Q, at most `most` in all, that cover rows x columns in the least time: each block reads the gradient."""
+    shapes = [(R, Q) for R in range(1, rows + 1) for Q in range(1, columns + 1) if R * Q <= most]
+    return min(shapes, key=lambda s: -(-rows // s[0]) * -(-columns // s[1]) * (s[0] * s[1] + GRADIENT_STEPS))
 
 
 def _require_chain(op: str, g: Conv2dGeometry, pool: Pool2dGeometry) -> None:

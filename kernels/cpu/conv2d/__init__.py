@@ -1,8 +1,9 @@
 """Convolution on the CPU, channels-last: tiles through the SIMD micro-kernel, and plain loops for the rest."""
 
 from .direct import conv2d_backward_data, conv2d_backward_weight, conv2d_forward
-from .narrow import conv2d_backward_data_narrow
 from .pooled import conv2d_pool_forward
+from .pooled_backward import conv2d_max_pool_backward_weight
+from .narrow import conv2d_backward_data_narrow
 from .tiles import conv2d_tiles
 from .weight import conv2d_weight_by_channels, conv2d_weight_by_filters, conv2d_weight_sum
 
@@ -11,6 +12,7 @@ __all__ = [
     "conv2d_backward_data_narrow",
     "conv2d_backward_weight",
     "conv2d_forward",
+    "conv2d_max_pool_backward_weight",
     "conv2d_pool_forward",
     "conv2d_tiles",
     "conv2d_weight_by_channels",

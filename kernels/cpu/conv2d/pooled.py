@@ -3,8 +3,8 @@
     y = pool(act(b + conv(x, w))), stride 1, one group, any padding; see pooled_tile.py for what a tile computes
 
 x [N, H, W, C], y [N, VH, VW, OC], kept [N, VH, VW, OC] the argmax or [N, 2 VH, 2 VW, OC] the activated map. A chunk is
-a band of rows of windows of one image: the rows of x under it are copied with the padding around them, which is small
-beside the products, then every block of output channels goes over the band.
+a band of rows of windows of one image: where it meets the padding, the rows of x under it are copied with zeros around
+them, which is little beside the products; then every block of output channels goes over the band.
 
 `p` is (N, C, H, W, OC, KH, KW, PH, PW, VH, VW, rows of windows in a band).
 """
@@ -13,6 +13,7 @@ import numpy as np
 
 from ..jit import kernel
 from ..parallel import parallel_for
+from ..rows import copy_rows
 from ..simd import address
 from .pooled_tile import LANES, pooled_tile
 
@@ -54,22 +55,22 @@ def pack_filters(packed, w, OC, sizes, tile):
 
 
 @kernel
-def copy_band(band, x, n, top, p):
-    """band [rows, columns * C] = rows of image n from `top` (of the unpadded image) on, zeros outside."""
-    C, H, W, PW = p[1], p[2], p[3], p[8]
-    width = band.shape[1]
-    left = PW * C
-    right = min(left + W * C, width)
-    for r in range(len(band)):
-        row = band[r]
-        if not 0 <= top + r < H:
-            row[:] = 0
-            continue
-        own = x[(n * H + top + r) * W * C :]
-        row[:left] = 0
-        for i in range(right - left):
-            row[left + i] = own[i]
-        row[right:] = 0
+def rows_of_x(buffer, x, n, top, rows, p):
+    """(flat rows, elements of a row): `rows` rows of image n from `top` (of the unpadded image) on, with the columns
+    that the pooled part of the map reads. Where padding is among them, a copy in `buffer`, which must come with zeros.
+    """
+    C, H, W, KW, PW, VW = p[1], p[2], p[3], p[6], p[8], p[10]
+    width = (2 * VW + KW - 1) * C
+    if PW == 0 and width <= W * C and top >= 0 and top + rows <= H:
+        return x[(n * H + top) * W * C : (n * H + top + rows) * W * C], W * C
+    first, last = max(0, -top), min(rows, H - top)
+    given = min(W * C, width - PW * C)
+    for e in range(0, given, 2 * LANES):
+        copy_rows(
+            2, buffer, address(buffer) + (first * width + PW * C + e) * 4, width * 4,
+            address(x) + ((n * H + top + first) * W * C + e) * 4, W * C * 4, max(0, last - first), given - e, given - e,
+        )  # fmt: skip
+    return buffer, width
 
 
 @kernel
@@ -78,11 +79,12 @@ def _band(chunk, y, kept, x, packed, start, tile, p):
     bands = -(-VH // rows)
     n, first = chunk // bands, chunk % bands * rows
     last = min(first + rows, VH)
-    band = np.empty((2 * (last - first) + KH - 1, (2 * VW + KW - 1) * C), np.float32)
-    copy_band(band, x, n, 2 * first - PH, p)
+    height = 2 * (last - first) + KH - 1
+    buffer = np.zeros(height * (2 * VW + KW - 1) * C, np.float32)
+    band, pitch = rows_of_x(buffer, x, n, 2 * first - PH, height, p)
+    pitch *= 4
     windows, width = len(tile[0]), len(tile[1]) * LANES
     block_bytes = KH * (KW + len(tile[2]) - 1) * C * width * 4
-    pitch = band.shape[1] * 4
     map_row = 2 * VW * OC if kept.itemsize == 4 else 0
     for block in range(-(-OC // width)):
         done = block * width
