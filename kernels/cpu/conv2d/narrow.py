@@ -93,7 +93,8 @@ def _add_up(dx, z, pixel, pitch, taps, p):
         beyond = max(0, ow - (OW - 1))
         kw, ow = kw + beyond * SW, ow - beyond
         length = max(0, min(ow + 1, (KW - kw + SW - 1) // SW)) if taps else 0
-        add_rows(
-            1, 1, z, address(z) + ((pixel + ow) * pitch + kw * C) * item, (SW * C - pitch) * item, length,
-            dx + iw * C * item, C, 0,
-        )  # fmt: skip
+        for c in range(0, C, VECTOR_BYTES // item):
+            add_rows(
+                1, 1, z, address(z) + ((pixel + ow) * pitch + kw * C + c) * item, (SW * C - pitch) * item, length,
+                dx + (iw * C + c) * item, C - c, 0,
+            )  # fmt: skip

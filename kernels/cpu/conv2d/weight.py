@@ -22,6 +22,7 @@ from ..rows import add_rows, copy_rows
 from ..simd import VECTOR_BYTES, address
 
 MR = ROWS_2
+PANEL_VECTORS = -(-MR * 8 // VECTOR_BYTES)  # that hold MR elements of 8 bytes
 
 
 @kernel
@@ -83,7 +84,7 @@ def _part_by_channels(index, sums, bias_sums, dy, x, taps, p):
         pixels = (last - first) * OW
         for tile in range(tiles):
             copy_rows(
-                COLUMNS, x, address(a) + tile * pixels * MR * item, MR * item,
+                PANEL_VECTORS, x, address(a) + tile * pixels * MR * item, MR * item,
                 address(dy) + (first * OW * OC + k0 + tile * MR) * item, OC * item, pixels, K - tile * MR, MR,
             )  # fmt: skip
         for pair in range(pair0, pair1):
