@@ -112,9 +112,9 @@ def _pack_tap(b, x, first, last, row, column, channel, given, width, p):
         to = address(b) + (out_row - first) * OW * step
         begin, end = (ow0, ow1) if 0 <= ih < H else (OW, OW)
         own = address(x) + (((n * H + ih) * W + begin * SW + column) * C + c0 + channel) * item
-        copy_rows(COLUMNS, x, to, step, own, 0, begin, 0, width)
+        copy_rows(COLUMNS, x, to, step, to, 0, begin, 0, width)
         copy_rows(COLUMNS, x, to + begin * step, step, own, SW * C * item, end - begin, given, width)
-        copy_rows(COLUMNS, x, to + end * step, step, own, 0, OW - end, 0, width)
+        copy_rows(COLUMNS, x, to + end * step, step, to, 0, OW - end, 0, width)
 
 
 @kernel
