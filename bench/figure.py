@@ -120,4 +120,4 @@ def _ratios(axes: Any, means: list[ClassMean], classes: list[tuple[str, str]]) -
     for peer in peers:
         axes.barh([0], [0], color=COLOURS[peer], label=title_of(peer))
     if peers:
-        axes.legend(loc="lower right", fontsize=9)
+        axes.legend(loc="lower left", fontsize=9)

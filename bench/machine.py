@@ -41,6 +41,33 @@ def describe() -> dict[str, Any]:
     }
 
 
+class Others:
+    """How much of the processors went to others (and to the host of a virtual machine) since this was made.
+
+    Only finished child processes count as our own, so ask when they are. Linux tells; elsewhere the answer is None.
+    """
+
+    STAT = Path("/proc/stat")
+
+    def __init__(self) -> None:
+        self._start = self._read()
+
+    def share(self) -> float | None:
+        """From 0 to 1."""
+        if self._start is None:
+            return None
+        everyone, busy, own = (now - then for now, then in zip(self._read() or (), self._start, strict=True))
+        return max(0.0, (busy - own) / max(everyone, 1.0))
+
+    def _read(self) -> tuple[float, float, float] | None:
+        """Seconds of all processors together, those that were busy, our own (with our children's)."""
+        if not self.STAT.exists():
+            return None
+        ticks = [int(n) for n in self.STAT.read_text().split("\n", 1)[0].split()[1:9]]  # proc(5): user ... steal
+        unit, idle = os.sysconf("SC_CLK_TCK"), ticks[3] + ticks[4]
+        return sum(ticks) / unit, (sum(ticks) - idle) / unit, sum(os.times()[:4])
+
+
 def file_name(machine: dict[str, Any]) -> str:
     """A name for this machine's results: processor, cores, width."""
     words = f"{machine['processor']} {machine['cores']} cores {machine['vector_bits']} bit"

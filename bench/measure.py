@@ -29,7 +29,7 @@ class Settings:
     """How long it takes: rounds, and seconds for the calls of one round together."""
 
     rounds: int = 7
-    seconds: float = 0.008
+    seconds: float = 0.005
     threads: int = 2
 
 

@@ -11,6 +11,9 @@ from .peers import CONTESTANTS, ENGINE
 from .results import ClassMean, Results, class_means
 from .work import GROUPS
 
+BUSY = 0.03  # share of the processors
+UNSTEADY = 1.3  # median over minimum of a contestant's rounds
+
 
 def title_of(contestant: str) -> str:
     """How a contestant is called in tables and pictures."""
@@ -18,9 +21,17 @@ def title_of(contestant: str) -> str:
 
 
 def show(results: Results, console: Console) -> None:
-    """Machine, a table for each group, means by class, what is missing and what failed."""
+    """Machine, a table for each group, means by class, what is missing and what failed.
+
+    A ratio with ~ comes from rounds that differ much.
+    """
     for line in machine_lines(results):
         console.print(line, highlight=False)
+    if (results.others or 0) > BUSY:
+        console.print(
+            f"other programs took {results.others:.0%} of the processors meanwhile: the figures are spoilt",
+            style="yellow",
+        )
     for group, title in GROUPS.items():
         rows = [row for row in results.rows if row.work.group == group]
         if rows:
@@ -99,15 +110,19 @@ def _cells(results: Results, row: Row, peers: list[str]) -> list[str | Text]:
     for peer in peers:
         timing, ratio = row.timings.get(peer), row.ratio(peer)
         cells.append(amount(timing.median, row.work.unit) if timing else "-")
-        cells.append(_coloured(ratio, peer))
+        cells.append(_coloured(ratio, peer, "~" if _unsteady(row, peer) else ""))
     return cells
 
 
-def _coloured(ratio: float | None, peer: str) -> Text:
+def _unsteady(row: Row, peer: str) -> bool:
+    return any(row.timings[n].median > UNSTEADY * row.timings[n].minimum for n in (ENGINE, peer) if n in row.timings)
+
+
+def _coloured(ratio: float | None, peer: str, mark: str = "") -> Text:
     if ratio is None:
         return Text("")
     behind = ratio < 1 and peer != ONE_THREAD
-    return Text(f"{ratio:.2f}", style="red" if behind else "green")
+    return Text(f"{mark}{ratio:.2f}", style="red" if behind else "green")
 
 
 def _means_table(means: list[ClassMean]) -> Table:

@@ -19,7 +19,10 @@ FORMAT = 1
 
 @dataclass
 class Results:
-    """missing: peers that were asked for and could not take part, with the reason. errors: rows that failed."""
+    """missing: peers that were asked for and could not take part, with the reason. errors: rows that failed.
+
+    others: the share of the processors that went to other programs during the run, None where unknown.
+    """
 
     machine: dict[str, Any]
     limits: Limits
@@ -28,6 +31,7 @@ class Results:
     versions: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    others: float | None = None
 
     def peers(self) -> list[str]:
         """Those with at least one row beside ours, in the order of the report."""
@@ -38,7 +42,7 @@ class Results:
         """As JSON, one row a line."""
         head = {
             "format": FORMAT, "machine": self.machine, "limits": self.limits.as_json(), "settings": self.settings,
-            "versions": self.versions, "missing": self.missing, "errors": self.errors,
+            "versions": self.versions, "missing": self.missing, "errors": self.errors, "others": self.others,
         }  # fmt: skip
         rows = ",\n".join(json.dumps(_row_as_json(row)) for row in self.rows)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +57,7 @@ class Results:
         return Results(
             data["machine"], Limits.from_json(data["limits"]), data["settings"],
             [_row_from_json(row) for row in data["rows"]], data["versions"], data["missing"], data["errors"],
+            data["others"],
         )  # fmt: skip
 
 

@@ -26,7 +26,6 @@ IMPORTS = {
         "jax": "jax, jax.numpy, jax.nn, jax.lax",
     },
 }
-COLD_ROUNDS = 3  # seconds each
 # Where the contestants keep compiled code.
 CACHES = ("FASTCONV_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR")
 PATIENCE = 300  # seconds
@@ -43,12 +42,12 @@ def measure(work: Work, peers: list[str], settings: Settings) -> Row:
         elif work.operation == "help":
             row.timings = _in_turn({ENGINE: run.help}, settings.rounds)
         elif work.operation == "training_memory":
-            _memory(row, [ENGINE, *peers], run)
+            _memory(row, _with_steps(peers), run)
         else:
             cold = work.operation == "first_step_cold"
-            able = [p for p in peers if p != "numpy" and (cold or p != "torch-compile")]
-            steps = {name: (run.cold_step if cold else run.warm_step)(name) for name in (ENGINE, *able)}
-            row.timings = _in_turn(steps, COLD_ROUNDS if cold else settings.rounds, warm_up=not cold)
+            steps = {name: (run.cold_step if cold else run.warm_step)(name) for name in _with_steps(peers)}
+            # A cold step takes seconds, with little spread.
+            row.timings = _in_turn(steps, settings.rounds // 3 if cold else settings.rounds, warm_up=not cold)
     return row
 
 
@@ -85,6 +84,11 @@ class Runs:
 
     def _with_caches(self, folder: str) -> dict[str, str]:
         return {**self.environment, **{name: f"{folder}/{name}" for name in CACHES}}
+
+
+def _with_steps(peers: list[str]) -> list[str]:
+    """Ourselves and the peers whose own process is worth a look: NumPy compiles nothing and frees all at once."""
+    return [ENGINE, *(p for p in peers if p != "numpy")]
 
 
 def _memory(row: Row, names: list[str], run: Runs) -> None:

@@ -16,7 +16,7 @@ from .peers.process import ContestantError, environment
 from .results import Results
 from .work import Work
 
-QUICK, FULL = Settings(rounds=7, seconds=0.008), Settings(rounds=11, seconds=0.03)
+QUICK, FULL = Settings(rounds=7, seconds=0.005), Settings(rounds=11, seconds=0.03)
 OWN_PROCESSES = ("startup", "memory")
 
 
@@ -38,6 +38,7 @@ def limits(threads: int) -> Limits:
 
 def run(works: list[Work], peers: list[str], settings: Settings, on_row: Callable[[Work, Row | None], None]) -> Results:
     """Measure all rows; `on_row` gets each when it is done, None where it failed. Ctrl-C ends with what there is."""
+    others = machine.Others()
     with Arena(peers, settings) as arena:
         results = Results(machine.describe(), limits(settings.threads), asdict(settings), missing=arena.missing)
         try:
@@ -49,6 +50,7 @@ def run(works: list[Work], peers: list[str], settings: Settings, on_row: Callabl
         except KeyboardInterrupt:
             results.errors.append("interrupted")
         results.versions = arena.versions
+    results.others = others.share()
     results.limits = results.limits.better(limits(settings.threads))
     return results
 

@@ -124,7 +124,8 @@ def _poolings(chosen: list[str], quick: bool) -> Iterator[Work]:
         indices = prod(g.y_shape) if what == "max" else 0  # one byte each: all windows here are small
         for direction in ("forward", "backward"):
             yield Work(
-                group="pooling", operation=f"{what}_pool2d_{direction}", network=layer.network, layer=layer.name,
+                group="pooling", operation=f"{what}_pool2d_{direction}", network=layer.network,
+                layer=f"{layer.name} {direction}",
                 kind=f"{what} {direction}", shape=g.name, sizes=geometry_sizes(g), bytes=g.bytes() + indices,
                 reduction=g.taps,
             )  # fmt: skip

@@ -6,8 +6,8 @@ import math
 
 import pytest
 from canned_results import LIMITS, a_work, some_results, timing
-from fastconv.bench import comparison, readme, report, suite, work
-from fastconv.bench.measure import Row
+from fastconv.bench import comparison, machine, readme, report, suite, work
+from fastconv.bench.measure import Row, Timing
 from fastconv.bench.peak import Limits
 from fastconv.bench.peers import ENGINE, PEERS
 from fastconv.bench.results import Results, class_means, geometric_mean
@@ -82,6 +82,18 @@ class TestReport:
     def test_figures_beside_the_limit(self):
         results = some_results()
         assert report.rates(results, results.rows[0]) == ("100", "0.10", "50%")
+
+    def test_a_busy_machine_is_told(self):
+        assert "spoilt" not in self.shown(some_results())
+        results = some_results()
+        results.others = 0.25
+        assert "other programs took 25% of the processors" in self.shown(results)
+
+    def test_rounds_that_differ_much_are_marked(self):
+        results = some_results()
+        assert "~" not in self.shown(results)
+        results.rows[0].timings["torch"] = Timing(0.020, 0.010, 7)
+        assert "~2.00" in self.shown(results)
 
     def test_errors_are_shown(self):
         results = some_results()
@@ -199,3 +211,11 @@ class TestCommand:
         done = invoke("--peers", "none")
         assert done.exit_code == 1
         assert "failed: something differs" in done.output
+
+
+@pytest.mark.skipif(not machine.Others.STAT.exists(), reason="this system has no /proc/stat")
+def test_the_share_of_others_leaves_out_our_own_work():
+    watch = machine.Others()
+    assert 0 <= watch.share() <= 1
+    watch._start = tuple(t - s for t, s in zip(watch._read(), (10.0, 4.0, 3.0), strict=True))
+    assert watch.share() == pytest.approx(0.1, abs=0.05)

@@ -27,7 +27,7 @@ import numpy as np
 from . import CONTESTANTS
 from .contestant import Contestant, Declined, Variant, joined
 
-WARM_UP = 0.05  # seconds, and at least two calls
+WARM_UP = 0.03  # seconds, and at least two calls
 LET_OTHERS_SLEEP = 0.003  # seconds: idle OpenMP threads of the contestant before spin for about a millisecond
 
 
