@@ -54,11 +54,14 @@ class Results:
         data = json.loads(path.read_text())
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ValueError(f"{path} holds no results of this version of the suite")
-        return Results(
-            data["machine"], Limits.from_json(data["limits"]), data["settings"],
-            [_row_from_json(row) for row in data["rows"]], data["versions"], data["missing"], data["errors"],
-            data["others"],
-        )  # fmt: skip
+        try:
+            return Results(
+                data["machine"], Limits.from_json(data["limits"]), data["settings"],
+                [_row_from_json(row) for row in data["rows"]], data["versions"], data["missing"], data["errors"],
+                data["others"],
+            )  # fmt: skip
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not complete: {error}") from error
 
 
 def _row_as_json(row: Row) -> dict[str, Any]:

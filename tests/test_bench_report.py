@@ -64,6 +64,13 @@ class TestResults:
         with pytest.raises(ValueError, match="no results of this version"):
             Results.load(path)
 
+    def test_incomplete_files_are_refused(self, tmp_path):
+        path = tmp_path / "r.json"
+        some_results().save(path)
+        path.write_text(path.read_text().replace('"machine"', '"machines"'))
+        with pytest.raises(ValueError, match="not complete: 'machine'"):
+            Results.load(path)
+
 
 class TestReport:
     def shown(self, results):
