@@ -15,6 +15,7 @@ from .base import ACTIVATIONS, Backend
 Array = npt.NDArray[Any]
 
 DIRECTIONS = ("forward", "backward_data", "backward_weight")
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
 
 
@@ -50,11 +51,20 @@ class HostMemory(Backend):
 
 
 def empty(shape: Sequence[int], dtype: Any = "float32") -> Array:
-    """Uninitialised memory; four axes are laid out channels-last."""
+    """Uninitialised memory from a cache line on; four axes are laid out channels-last."""
+    dtype = np.dtype(dtype)
+    flat = aligned(math.prod(shape) * dtype.itemsize).view(dtype)
     if len(shape) != 4:
-        return np.empty(tuple(shape), dtype)
+        return flat.reshape(tuple(shape))
     n, c, h, w = shape
-    return np.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+    return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+
+
+def aligned(nbytes: int) -> npt.NDArray[np.uint8]:
+    """Uninitialised bytes that start on a cache line, so that no vector of a kernel lies across two."""
+    memory = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -memory.__array_interface__["data"][0] % ALIGNMENT
+    return memory[start : start + nbytes]
 
 
 def as_channels_last(a: Array) -> Array:

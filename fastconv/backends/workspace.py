@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-ALIGNMENT = 64  # bytes: one cache line, one AVX-512 vector
+from .host import aligned
 
 _blocks = threading.local()
 
@@ -26,16 +26,10 @@ def scratch(name: str, shape: Sequence[int], dtype: Any) -> npt.NDArray[Any]:
     blocks: dict[str, npt.NDArray[np.uint8]] = _blocks.__dict__
     block = blocks.get(name)
     if block is None or block.size < size:
-        block = blocks[name] = _aligned(size)
+        block = blocks[name] = aligned(size)
     return block[:size].view(wanted).reshape(tuple(shape))
 
 
 def release() -> None:
     """Give the calling thread's scratch memory back."""
     _blocks.__dict__.clear()
-
-
-def _aligned(size: int) -> npt.NDArray[np.uint8]:
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size]

@@ -38,7 +38,7 @@ class Compiled:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self._replays: OrderedDict[Any, Replay] = OrderedDict()
         self._modules: list[tuple[Module, dict[str, Any]]] = []
-        self._arrays: list[tuple[Any, bool]] = []
+        self._arrays: list[tuple[Tensor, Any, bool]] = []
         self._lock = Lock()
         self._last: Replay | None = None
         self._scores: Any = None
@@ -97,7 +97,7 @@ class Compiled:
                 array[...] = before
 
     def _backend(self) -> Backend:
-        return self.model.parameters()[0].backend
+        return next(self.model.named_parameters())[1].backend
 
     def _inputs(self, be: Backend, x: Any, t: Any) -> tuple[Array, ...]:
         if (t is None) != (self.loss is None):
@@ -120,20 +120,19 @@ class Compiled:
         return self._replays[key]
 
     def _model_changed(self) -> bool:
-        modules, params = [module for _, module in self.model.named_modules()], self._parameters()
-        if (len(modules), len(params)) != (len(self._modules), len(self._arrays)):
-            return True
-        return not all(
-            module is seen and _options(module) == options
-            for module, (seen, options) in zip(modules, self._modules, strict=True)
-        ) or not all(
-            p.data is data and p.requires_grad == trained
-            for p, (data, trained) in zip(params, self._arrays, strict=True)
+        modules = [module for _, module in self.model.named_modules()]
+        return (
+            len(modules) != len(self._modules)
+            or not all(
+                module is seen and _options(module) == options
+                for module, (seen, options) in zip(modules, self._modules, strict=True)
+            )
+            or not all(p.data is data and p.requires_grad == trained for p, data, trained in self._arrays)
         )
 
     def _remember_model(self) -> None:
         self._modules = [(module, _options(module)) for _, module in self.model.named_modules()]
-        self._arrays = [(p.data, p.requires_grad) for p in self._parameters()]
+        self._arrays = [(p, p.data, p.requires_grad) for p in self._parameters()]
 
     def _parameters(self) -> list[Tensor]:
         trained = self.optimizer.params if self.optimizer is not None else []

@@ -25,7 +25,7 @@ class Replay:
     def __init__(self, plan: Plan, backend: Backend, seeds: list[Seed]) -> None:
         self.plan = plan
         self.seeds = seeds
-        self._arrays = place(plan, lambda n: _aligned(backend, n))
+        self._arrays = place(plan, lambda n: backend.empty((n,), "uint8"))
         self._entries = [backend.empty(v.shape, v.dtype) for v in plan.inputs]
         self._arrays.update(zip(plan.inputs, self._entries, strict=True))
         self.steps = [self._bind(call, backend) for call in plan.calls]
@@ -90,11 +90,3 @@ def _copy(out: Array, a: Array) -> None:
 
 def _flat(a: Array) -> Array:
     return (a.transpose(0, 2, 3, 1) if a.ndim == 4 else a).reshape(-1)
-
-
-def _aligned(backend: Backend, nbytes: int) -> Array:
-    """A block of bytes that starts on a cache line."""
-    block = backend.zeros((nbytes + 64,), "uint8")
-    address = getattr(block, "ctypes", None)
-    start = -block.ctypes.data % 64 if address is not None else 0
-    return block[start : start + nbytes]

@@ -85,8 +85,12 @@ def gemm(c: Array, a: Array, b: Array, bias: Array | None = None, *, relu: bool 
 def outer(c: Array, sums: Array, a: Array, b: Array) -> None:
     """c [M, N] = a^T b and sums [M] = the sum of a's rows, from contiguous a [K, M], b [K, N]: rows taken as pixels."""
     (K, M), N = a.shape, b.shape[1]
-    g = Conv2dGeometry(N=K, C=N, H=1, W=1, OC=M, KH=1, KW=1)
-    backward_weight(c.reshape(M, 1, 1, N), sums, a.reshape(K, 1, 1, M), b.reshape(K, 1, 1, N), g)
+    backward_weight(c.reshape(M, 1, 1, N), sums, a.reshape(K, 1, 1, M), b.reshape(K, 1, 1, N), _rows_as_pixels(K, M, N))
+
+
+@lru_cache(maxsize=1024)
+def _rows_as_pixels(K: int, M: int, N: int) -> Conv2dGeometry:
+    return Conv2dGeometry(N=K, C=N, H=1, W=1, OC=M, KH=1, KW=1)
 
 
 def pack_columns(b: Array, name: str) -> Array:
