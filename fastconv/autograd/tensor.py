@@ -208,7 +208,7 @@ def as_tensor(value: Any) -> Tensor:
 def as_tensors(*values: Any) -> tuple[Any, ...]:
     """Tensors stay, None stays, arrays become tensors on the backend of the first tensor (else the current one)."""
     backend = next((v.backend for v in values if isinstance(v, Tensor)), None) or select.current()
-    return tuple(v if v is None or isinstance(v, Tensor) else Tensor(as_array(backend, v, None), backend) for v in values)
+    return tuple(v if v is None or isinstance(v, Tensor) else Tensor(as_array(backend, v), backend) for v in values)
 
 
 def as_array(backend: Backend, data: Any, dtype: Any = None) -> Array:
