@@ -19,7 +19,7 @@ def bench(
     full: Annotated[bool, typer.Option("--full/--quick", help="All layers and batch sizes, or a selection.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads of every contestant.")] = 2,
     json: Annotated[
-        Path | None, typer.Option(help="Write the results; into a folder under the machine's name.")
+        Path | None, typer.Option(help="Write the results: a .json file, or a folder for one file a machine.")
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Draw roofline and ratios into this file.")] = None,
     readme: Annotated[Path | None, typer.Option(help="Rewrite the table between this file's markers.")] = None,
@@ -43,7 +43,7 @@ def bench(
     results = _run(console, works, chosen, full, threads)
     report.show(results, console)
     if json:
-        target = json / machine.file_name(results.machine) if json.is_dir() else json
+        target = json if json.suffix == ".json" else json / machine.file_name(results.machine)
         results.save(target)
         console.print(f"results: {target}", highlight=False)
     if png:

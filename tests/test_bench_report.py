@@ -195,10 +195,10 @@ class TestCommand:
 
     def test_everything_and_the_files(self, invoke, canned, tmp_path):
         (tmp_path / "README.md").write_text(f"{readme.BEGIN}{readme.END}")
-        done = invoke("--full", "--json", str(tmp_path), "--readme", str(tmp_path / "README.md"))
+        done = invoke("--full", "--json", str(tmp_path / "new"), "--readme", str(tmp_path / "README.md"))
         assert done.exit_code == 0, done.output
         assert len(canned["works"]) == len(work.select(quick=False))
-        saved = Results.load(tmp_path / "test-cpu-1-2-cores-256-bit.json")
+        saved = Results.load(tmp_path / "new" / "test-cpu-1-2-cores-256-bit.json")
         assert len(saved.rows) == 4
         assert "LeNet-5" in (tmp_path / "README.md").read_text()
 
