@@ -20,6 +20,7 @@ CASES = [
     ConvCase("one_by_one_with_stride", x=(2, 18, 6, 7), w=(34, 18, 1, 1), stride=(2, 3)),
     ConvCase("many_blocks", x=(1, 40, 6, 5), w=(100, 40, 3, 3), padding=(1, 1, 1, 1)),
     ConvCase("one_channel", x=(30, 1, 12, 11), w=(30, 1, 5, 5)),
+    ConvCase("one_channel_few_filters", x=(11, 1, 12, 18), w=(5, 1, 3, 5), padding=(2, 1, 0, 2)),
     ConvCase("few_channels_in_and_out", x=(29, 6, 9, 8), w=(16, 6, 5, 5), padding=(2, 1, 0, 2)),
     ConvCase("three_channels_stride", x=(3, 3, 19, 21), w=(24, 3, 7, 7), stride=(2, 2), padding=(3, 3, 3, 3)),
     ConvCase("stride_beyond_the_filter", x=(2, 5, 11, 10), w=(9, 5, 2, 2), stride=(3, 4)),

@@ -186,6 +186,12 @@ ALGORITHMS = {
     ),
     "backward_weight": (
         _im2col(_im2col_backward_weight),
+        Algorithm(
+            "pixels",
+            "few filters: vectors along the pixels of a row",
+            weight.declines_pixels,
+            weight.backward_weight_by_pixels,
+        ),
         _tiles(weight.backward_weight),
         _direct(_direct_backward_weight),
     ),

@@ -20,6 +20,7 @@ Array = npt.NDArray[Any]
 
 CHUNK_PIXELS = 512  # whose dy and x pass through the second-level cache together
 SUMS_BYTES = 2_400_000  # of private sums that are worth their traffic
+FEW_FILTERS = 6  # fill so little of a vector that pixels fill it better
 PARTS = 8  # pieces of work at least: fixed, so that sums do not depend on the threads
 
 
@@ -58,6 +59,29 @@ def backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry
         if not filters_along:
             sums = sums.reshape(plan.shape[0], *flat.shape)
         kernels.conv2d_weight_sum(flat, db[plan.filters], sums, bias_sums, filters_along)
+
+
+def declines_pixels(g: Conv2dGeometry) -> str | None:
+    """Why `backward_weight_by_pixels` does not serve a problem, or None."""
+    if g.C > 1 or (g.SH, g.SW, g.DH, g.DW) != (1, 1, 1, 1):
+        return "more than one channel, a stride or a dilation: pixels of a row are not neighbours"
+    if g.OC > FEW_FILTERS or g.OW < 8:
+        return f"{g.OC} filters over rows of {g.OW}: vectors are fuller along the filters"
+    return None
+
+
+def backward_weight_by_pixels(dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry) -> None:
+    """dw and db of one channel and few filters, from dy and x, all channels-last."""
+    shape = g.N, g.H + g.PH + g.PB, g.W + g.PW + g.PR
+    if shape[1:] != (g.H, g.W):
+        padded = scratch("conv2d padded", (*shape, 1), x.dtype)
+        pad(padded, x, (g.PH, g.PW))
+        x = padded
+    groups = min(PARTS, g.N)
+    sums = scratch("conv2d sums", (groups, g.OC, g.KH * g.KW), dw.dtype)
+    bias_sums = scratch("conv2d bias sums", (groups, g.OC), dw.dtype)
+    kernels.conv2d_weight_by_pixels(sums, bias_sums, dy, x.reshape(shape), (g.KH, g.KW))
+    kernels.conv2d_weight_sum(dw.reshape(g.OC, -1), db, sums, bias_sums, False)
 
 
 @lru_cache(maxsize=1024)

@@ -1,9 +1,10 @@
 """Convolution on the CPU, channels-last: tiles through the SIMD micro-kernel, and plain loops for the rest."""
 
 from .direct import conv2d_backward_data, conv2d_backward_weight, conv2d_forward
+from .narrow import conv2d_backward_data_narrow
+from .pixels import conv2d_weight_by_pixels
 from .pooled import conv2d_pool_forward
 from .pooled_backward import conv2d_max_pool_backward_weight
-from .narrow import conv2d_backward_data_narrow
 from .tiles import conv2d_tiles
 from .weight import conv2d_weight_by_channels, conv2d_weight_by_filters, conv2d_weight_sum
 
@@ -17,5 +18,6 @@ __all__ = [
     "conv2d_tiles",
     "conv2d_weight_by_channels",
     "conv2d_weight_by_filters",
+    "conv2d_weight_by_pixels",
     "conv2d_weight_sum",
 ]
