@@ -16,6 +16,7 @@ from ...kernels.cpu import im2col as columns
 from ..base import Candidate
 from ..host import HostMemory, as_channels_last, require, require_activation, require_float, result
 from ..workspace import scratch
+from . import conv2d_depthwise as depthwise
 from . import conv2d_tiles as tiles
 from . import conv2d_weight as weight
 from .linear import gemm, outer
@@ -170,14 +171,24 @@ def _tiles(run: Callable[..., None]) -> Algorithm:
     return Algorithm("tiles", "tiles of pixels by channels in registers, no buffer", _accepts_all, run)
 
 
+def _depthwise(run: Callable[..., None]) -> Algorithm:
+    return Algorithm("depthwise", "a filter for each channel: vectors along the channels", depthwise.declines, run)
+
+
 def _direct(run: Callable[..., None]) -> Algorithm:
     return Algorithm("direct", "plain loops, every geometry, no buffer", _accepts_all, run)
 
 
 ALGORITHMS = {
-    "forward": (_im2col(_im2col_forward), _tiles(tiles.forward), _direct(_direct_forward)),
+    "forward": (
+        _im2col(_im2col_forward),
+        _depthwise(depthwise.forward),
+        _tiles(tiles.forward),
+        _direct(_direct_forward),
+    ),
     "backward_data": (
         _im2col(_im2col_backward_data),
+        _depthwise(depthwise.backward_data),
         Algorithm(
             "narrow", "few channels: vectors along a filter's row", tiles.declines_narrow, tiles.backward_data_narrow
         ),
@@ -186,6 +197,7 @@ ALGORITHMS = {
     ),
     "backward_weight": (
         _im2col(_im2col_backward_weight),
+        _depthwise(depthwise.backward_weight),
         Algorithm(
             "pixels",
             "few filters: vectors along the pixels of a row",
