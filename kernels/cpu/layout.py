@@ -2,50 +2,49 @@
 
     planar[n, c, p] = pixels[n, p, c]
 
-One chunk owns PIXELS pixels of one image, few enough that both sides stay in the first-level cache.
-AMD Zen 5, 2 cores, 100 x 30 x 12 x 12, both directions:
-    NumPy's copy                                    0.12 ms
-    pixels in the inner loop, to_planar             0.13      LLVM gathers, which is slow here
-    channels in the inner loop                      0.07
+One chunk owns an image and goes over it in tiles of registers, LANES x LANES elements; the last tile of a row overlaps
+the one before, so that every store is whole. Images narrower than a tile go element by element.
+
+AMD Zen 5, 2 cores, 100 x 30 x 12 x 12, to planar / to pixels:
+    NumPy's copy                               0.11 / 0.11 ms
+    element by element, channels innermost     0.074 / 0.068    pixels innermost 0.13: LLVM gathers, slow here
+    tiles of registers                         0.057 / 0.051
 """
 
 from .jit import kernel
 from .parallel import parallel_for
-
-PIXELS = 128
+from .rows import transpose_tile
+from .simd import VECTOR_BYTES, address
 
 
 @kernel
 def to_planar(planar, pixels):
     """planar [N, C, P] from pixels [N, P, C]."""
     N, C, P = planar.shape
-    blocks = -(-P // PIXELS)
-    parallel_for(_block_to_planar, N * blocks, (planar, pixels, blocks))
+    parallel_for(_turn_image, N, (planar.reshape(-1), pixels.reshape(-1), C, P))
 
 
 @kernel
 def to_pixels(pixels, planar):
     """pixels [N, P, C] from planar [N, C, P]."""
     N, C, P = planar.shape
-    blocks = -(-P // PIXELS)
-    parallel_for(_block_to_pixels, N * blocks, (pixels, planar, blocks))
+    parallel_for(_turn_image, N, (pixels.reshape(-1), planar.reshape(-1), P, C))
 
 
 @kernel
-def _block_to_planar(chunk, planar, pixels, blocks):
-    n, first = chunk // blocks, chunk % blocks * PIXELS
-    _, C, P = planar.shape
-    last = min(first + PIXELS, P)
-    for p in range(first, last):
-        for c in range(C):
-            planar[n, c, p] = pixels[n, p, c]
-
-
-@kernel
-def _block_to_pixels(chunk, pixels, planar, blocks):
-    n, first = chunk // blocks, chunk % blocks * PIXELS
-    _, C, P = planar.shape
-    last = min(first + PIXELS, P)
-    for p in range(first, last):
-        for c in range(C):
-            pixels[n, p, c] = planar[n, c, p]
+def _turn_image(n, target, source, rows, columns):
+    """target [rows, columns] of image n from source [columns, rows]."""
+    first, item = n * rows * columns, target.itemsize
+    lanes = VECTOR_BYTES // item
+    if columns < lanes:
+        for r in range(rows):
+            for c in range(columns):
+                target[first + r * columns + c] = source[first + c * rows + r]
+        return
+    for turn in range(0, columns, lanes):
+        c = min(turn, columns - lanes)
+        for r in range(0, rows, lanes):
+            transpose_tile(
+                target, address(target) + (first + r * columns + c) * item, columns * item,
+                address(source) + (first + c * rows + r) * item, rows * item, lanes, min(lanes, rows - r),
+            )  # fmt: skip
