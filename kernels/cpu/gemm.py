@@ -11,7 +11,7 @@ parts in the order of k, so that the result does not depend on the number of thr
 
 import numpy as np
 
-from .jit import kernel
+from .jit import inner, kernel
 from .micro import COLUMNS, PACKED, ROWS_1, ROWS_2, micro_kernel
 from .parallel import parallel_for
 from .rows import copy_rows
@@ -35,7 +35,7 @@ def gemm(c, a, b, start, p):
     parallel_for(_chunk_of_c, -(-M // size) * -(-blocks // per_chunk), (c, a, b, start, p))
 
 
-@kernel
+@inner
 def _chunk_of_c(chunk, c, a, b, start, p):
     (M, N, K), _, _, (size, per_chunk, deep), _ = p
     chunks = -(-M // size)
@@ -54,7 +54,7 @@ def _chunk_of_c(chunk, c, a, b, start, p):
             _slice_of_c(ROWS_1, 1, rows, (wide1, block1), k, c, a, b, start, p)
 
 
-@kernel
+@inner
 def _slice_of_c(MR, NV, rows, blocks, k, c, a, b, start, p):
     """Add the products from k on, DEPTH of them or all."""
     (_, N, K), (a0, a_row), (c0, c_row), (_, _, deep), relu = p

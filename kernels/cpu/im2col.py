@@ -6,7 +6,7 @@ x [N, H, W, C], cols [N*OH*OW, C*KH*KW]. `p` is (N, C, H, W, KH, KW, SH, SW, PH,
 owns one row of windows (im2col) or one row of the image, which gathers its columns (col2im).
 """
 
-from .jit import kernel
+from .jit import inner, kernel
 from .parallel import parallel_for
 
 
@@ -16,7 +16,7 @@ def im2col(cols, x, p):
     parallel_for(_im2col_row, p[0] * p[12], (cols, x, p))
 
 
-@kernel
+@inner
 def _im2col_row(row, cols, x, p):
     _, C, H, W, KH, KW, SH, SW, PH, PW, DH, DW, OH, OW = p
     n, oh = row // OH, row % OH
@@ -37,7 +37,7 @@ def col2im(x, cols, p):
     parallel_for(_col2im_row, p[0] * p[2], (x, cols, p))
 
 
-@kernel
+@inner
 def _col2im_row(row, x, cols, p):
     _, C, H, W, KH, KW, SH, SW, PH, PW, DH, DW, OH, OW = p
     n, ih = row // H, row % H

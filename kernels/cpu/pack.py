@@ -5,7 +5,7 @@
 and zero where a block is wider than the columns that are left. The last block has one vector where that is enough.
 """
 
-from .jit import kernel
+from .jit import inner, kernel
 from .micro import COLUMNS
 from .parallel import parallel_for
 from .rows import copy_rows, transpose_tile
@@ -28,7 +28,7 @@ def pack(packed, source, offsets, p):
     parallel_for(_pack_block, -(-p[0] // width), (packed, source, offsets, p))
 
 
-@kernel
+@inner
 def _pack_block(block, packed, source, offsets, p):
     columns, rows, column_step, row_step = p
     item = packed.itemsize
@@ -46,7 +46,7 @@ def _pack_block(block, packed, source, offsets, p):
             _turn(packed, to, width, own, column_step, rows, left)
 
 
-@kernel
+@inner
 def _turn(like, to, width, own, column_step, rows, left):
     """Packed rows whose columns lie `column_step` apart, tile by tile."""
     item = like.itemsize
@@ -65,7 +65,7 @@ def pad(padded, x, p):
     parallel_for(_pad_image, x.shape[0], (padded, x, p))
 
 
-@kernel
+@inner
 def _pad_image(n, padded, x, p):
     PH, PW = p
     H, W, C = x.shape[1:]

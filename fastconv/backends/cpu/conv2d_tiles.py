@@ -73,7 +73,7 @@ class TilePlan:
 
     def run(self, y: Array, x: Array, packed: Array, bias: Array | None, act: int) -> None:
         """y, x: flat; packed: filters in blocks; bias: one per column."""
-        columns, blocks, _, _ = self.p[4]
+        columns, blocks = self.p[5][:2]
         width = COLUMNS * VECTOR_BYTES // y.itemsize
         start = scratch("conv2d start", (blocks * width,), y.dtype)
         start.fill(0)
@@ -106,12 +106,14 @@ def tile_plan(
     flops_per_pixel = 2 * max(depth, 1) * min(columns, per_chunk * COLUMNS * lanes)
     pixels = s.N * g.I * g.J
     size = max(1, math.ceil(min(CHUNK_FLOPS / flops_per_pixel, pixels / 2) / ROWS_2)) * ROWS_2
+    rows, steps = [t.row for t in taps] or [0], [t.column for t in taps] or [0]
     p = (
         (s.N, g.I, g.J),
         (x0 * item, s.H * x_row, s.RS * x_row, s.CS * s.C * item),
         ((y0 + (g.row * g.W + g.column) * g.C) * item, g.H * y_row, g.SI * y_row, g.SJ * g.C * item),
         (s.H, s.W, s.RS, s.CS),
-        (columns, blocks, size, per_chunk),
+        (min(rows), max(rows), min(steps), max(steps)),
+        (columns, blocks, depth * COLUMNS * lanes * item, size, per_chunk),
     )  # fmt: skip
     positions = np.array([(t.row, t.column) for t in taps], np.int64).reshape(len(taps), 2)
     return TilePlan(positions, runs, p, max((t.length for t in taps), default=0))

@@ -12,7 +12,7 @@ One chunk owns one row of the result or, for dw, one group of images; groups are
 `p` is (KH, KW, SH, SW, PH, PW, DH, DW).
 """
 
-from ..jit import kernel
+from ..jit import inner, kernel
 from ..parallel import parallel_for
 
 
@@ -22,7 +22,7 @@ def depthwise_forward(y, x, w, b, p):
     parallel_for(_forward_row, y.shape[0] * y.shape[1], (y, x, w, b, p))
 
 
-@kernel
+@inner
 def _forward_row(row, y, x, w, b, p):
     KH, KW, SH, SW, PH, PW, DH, DW = p
     OH, OW, C = y.shape[1:]
@@ -49,7 +49,7 @@ def depthwise_backward_data(dx, dy, w, p):
     parallel_for(_backward_data_row, dx.shape[0] * dx.shape[1], (dx, dy, w, p))
 
 
-@kernel
+@inner
 def _backward_data_row(row, dx, dy, w, p):
     KH, KW, SH, SW, PH, PW, DH, DW = p
     H, W, C = dx.shape[1:]
@@ -74,7 +74,7 @@ def depthwise_backward_weight(sums, bias_sums, dy, x, p):
     parallel_for(_group_of_images, len(sums), (sums, bias_sums, dy, x, p))
 
 
-@kernel
+@inner
 def _group_of_images(group, sums, bias_sums, dy, x, p):
     KH, KW, SH, SW, PH, PW, DH, DW = p
     N, OH, OW, C = dy.shape
@@ -101,7 +101,7 @@ def _group_of_images(group, sums, bias_sums, dy, x, p):
                             out[c] += given[c] * other[c]
 
 
-@kernel
+@inner
 def _columns_inside(start, SW, W, OW):
     """The first ow and the last + 1 with 0 <= ow * SW + start < W."""
     first = min(OW, max(0, -(start // SW)))

@@ -9,7 +9,7 @@ adds in the order of the loops: the result does not depend on the number of thre
 `p` is (N, C, H, W, OC, KH, KW, SH, SW, PH, PW, DH, DW, G, OH, OW).
 """
 
-from ..jit import kernel
+from ..jit import inner, kernel
 from ..parallel import parallel_for
 
 
@@ -19,7 +19,7 @@ def conv2d_forward(y, x, w, b, p):
     parallel_for(_forward_row, y.shape[0] * y.shape[1], (y, x, w, b, p))
 
 
-@kernel
+@inner
 def _forward_row(row, y, x, w, b, p):
     _, C, H, W, OC, KH, KW, SH, SW, PH, PW, DH, DW, G, OH, OW = p
     CG, KG = C // G, OC // G
@@ -48,7 +48,7 @@ def conv2d_backward_data(dx, dy, w, p):
     parallel_for(_backward_data_row, dx.shape[0] * dx.shape[1], (dx, dy, w, p))
 
 
-@kernel
+@inner
 def _backward_data_row(row, dx, dy, w, p):
     _, C, H, W, OC, KH, KW, SH, SW, PH, PW, DH, DW, G, OH, OW = p
     CG, KG = C // G, OC // G
@@ -77,7 +77,7 @@ def conv2d_backward_weight(dw, db, dy, x, p):
     parallel_for(_backward_weight_row, dw.shape[0] * dw.shape[1], (dw, db, dy, x, p))
 
 
-@kernel
+@inner
 def _backward_weight_row(row, dw, db, dy, x, p):
     N, C, H, W, OC, KH, KW, SH, SW, PH, PW, DH, DW, G, OH, OW = p
     CG, KG = C // G, OC // G

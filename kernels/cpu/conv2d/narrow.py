@@ -12,7 +12,7 @@ dx, dy channels-last; w packed, [blocks][KH][OC][lanes] with KW * C columns. One
 
 import numpy as np
 
-from ..jit import kernel
+from ..jit import inner, kernel
 from ..micro import COLUMNS, PACKED, ROWS_1, ROWS_2, micro_kernel
 from ..parallel import parallel_for
 from ..rows import add_rows
@@ -26,9 +26,9 @@ def conv2d_backward_data_narrow(dx, dy, w, start, p):
     parallel_for(_some_images, -(-N // images), (dx, dy, w, start, p))
 
 
-@kernel
+@inner
 def _some_images(chunk, dx, dy, w, start, p):
-    (N, H, W, OH, OW), (C, OC, KH, KW), (SH, _, PH, _, DH), images = p
+    (N, H, W, OH, OW), (C, OC, KH, KW), _, images = p
     first = chunk * images
     count = min(images, N - first)
     item = dx.itemsize
@@ -39,14 +39,7 @@ def _some_images(chunk, dx, dy, w, start, p):
     z = np.empty(images * OW * pitch, dx.dtype)
     runs = np.empty((KH, 3), np.int64)
     for ih in range(H):
-        taps = 0
-        for kh in range(KH):
-            above = ih + PH - kh * DH
-            if above % SH == 0 and 0 <= above // SH < OH:
-                runs[taps, 0] = above // SH * OW * OC * item
-                runs[taps, 1] = kh * OC
-                runs[taps, 2] = OC
-                taps += 1
+        taps = _taps_of_row(runs, ih, p, item)
         own = address(dy) + first * OH * OW * OC * item
         for column in range(0, columns, width):
             block = address(w) + column * KH * OC * item
@@ -58,7 +51,22 @@ def _some_images(chunk, dx, dy, w, start, p):
             _add_up(address(dx) + ((first + n) * H + ih) * W * C * item, z, n * OW, pitch, taps, p)
 
 
-@kernel
+@inner
+def _taps_of_row(runs, ih, p, item):
+    """The runs (dy, rows of w, length) of the taps that row ih of dx meets; how many there are."""
+    (_, _, _, OH, OW), (_, OC, KH, _), (SH, _, PH, _, DH), _ = p
+    taps = 0
+    for kh in range(KH):
+        above = ih + PH - kh * DH
+        if above % SH == 0 and 0 <= above // SH < OH:
+            runs[taps, 0] = above // SH * OW * OC * item
+            runs[taps, 1] = kh * OC
+            runs[taps, 2] = OC
+            taps += 1
+    return taps
+
+
+@inner
 def _products(MR, NV, z, dy, w, start, runs, taps, count, column, pitch, p):
     """z [images, OW, pitch] of one row, one block of columns."""
     (_, _, _, OH, OW), (C, OC, KH, KW), _, _ = p
@@ -81,7 +89,7 @@ def _products(MR, NV, z, dy, w, start, runs, taps, count, column, pitch, p):
         )  # fmt: skip
 
 
-@kernel
+@inner
 def _add_up(dx, z, pixel, pitch, taps, p):
     """One row of dx from the z of its image; a column without any tap becomes zero."""
     (_, _, W, _, OW), (C, _, _, KW), (_, SW, _, PW, _), _ = p

@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..jit import kernel
+from ..jit import inner, kernel
 from ..parallel import parallel_for
 from ..rows import transpose_tile
 from ..simd import I64, REGISTERS, VECTOR_BYTES, address, vectors_of
@@ -70,7 +70,7 @@ def conv2d_weight_by_pixels(sums, bias_sums, dy, x, p):
     parallel_for(_group_of_images, len(sums), (sums, bias_sums, dy, x, p))
 
 
-@kernel
+@inner
 def _group_of_images(group, sums, bias_sums, dy, x, p):
     N, OH, OW, K = dy.shape
     H, W = x.shape[1:]
@@ -107,7 +107,7 @@ def _group_of_images(group, sums, bias_sums, dy, x, p):
                 bias_sums[group, k] = total
 
 
-@kernel
+@inner
 def _turn_image(turned, dy):
     """turned [OH, filters, pixels] from dy [OH, OW, K], zeros beyond OW."""
     OH, OW, K = dy.shape

@@ -13,7 +13,7 @@ last block one vector where that is enough. One chunk owns some pixels and some 
 
 import numpy as np
 
-from ..jit import kernel
+from ..jit import inner, kernel
 from ..micro import COLUMNS, PACKED, ROWS_1, ROWS_2, micro_kernel
 from ..parallel import parallel_for
 from ..simd import VECTOR_BYTES, address
@@ -28,16 +28,17 @@ def conv2d_tiles(y, x, w, bias, zeros, taps, runs, p):
         taps: [T, 2] rows and columns from a pixel's own place in x to the tap.
         runs: [COLUMNS, T, 3] the runs of the micro-kernel for blocks of 1 and of COLUMNS vectors.
         p: (N I J of the grid; offset of its first pixel in x and bytes per step of N, I, J; the same in y;
-            H W of x and the pixels one step of I, J moves in it; columns, blocks, pixels a chunk, blocks a chunk; act).
+            H W of x and the pixels one step of I, J moves in it; first and last row and column of the taps;
+            columns, blocks, bytes of a block, pixels a chunk, blocks a chunk; act).
     """
-    (N, I, J), _, _, _, (_, blocks, size, per_chunk), _ = p
+    (N, I, J), _, _, _, _, (_, blocks, _, size, per_chunk), _ = p
     chunks = -(-(N * I * J) // size) * -(-blocks // per_chunk)
     parallel_for(_chunk_of_tiles, chunks, (y, x, w, bias, zeros, taps, runs, p))
 
 
-@kernel
+@inner
 def _chunk_of_tiles(chunk, y, x, w, bias, zeros, taps, runs, p):
-    (N, I, J), _, _, _, (columns, blocks, size, per_chunk), _ = p
+    (N, I, J), _, _, _, _, (columns, blocks, _, size, per_chunk), _ = p
     pixel_chunks = -(-(N * I * J) // size)
     first = chunk % pixel_chunks * size
     span = first, min(first + size, N * I * J)
@@ -52,48 +53,51 @@ def _chunk_of_tiles(chunk, y, x, w, bias, zeros, taps, runs, p):
         _sweep(ROWS_1, 1, span, (wide1, block1), y, x, w, bias, zeros, taps, runs[0], p)
 
 
-@kernel
+@inner
 def _sweep(MR, NV, span, block_span, y, x, w, bias, zeros, taps, runs, p):
     """All tiles of a chunk of pixels, each with all blocks of the chunk."""
-    (_, I, J), (x0, xn, xi, xj), (y0, yn, yi, yj), (H, W, RS, CS), (columns, _, _, _), act = p
+    (_, I, J), (x0, xn, xi, xj), (y0, yn, yi, yj), (H, W, RS, CS), _, (columns, _, block_bytes, _, _), act = p
+    top, bottom, left, right = p[4]
     first, last = span
     T = len(taps)
-    own, outs, place = np.empty(MR, np.int64), np.empty(MR, np.int64), np.empty((MR, 2), np.int64)
-    table = np.empty((T, MR), np.int64)
-    block_columns = COLUMNS * (VECTOR_BYTES // x.itemsize)
-    block_bytes = 0 if T == 0 else runs[:, 2].sum() * block_columns * x.itemsize
-    top, bottom, left, right = 0, 0, 0, 0
-    for t in range(T):
-        top, bottom = min(top, taps[t, 0]), max(bottom, taps[t, 0])
-        left, right = min(left, taps[t, 1]), max(right, taps[t, 1])
+    table = np.empty((T + 4, MR), np.int64)
+    own, outs, row, column = table[T], table[T + 1], table[T + 2], table[T + 3]
     n, i, j = first // (I * J), first // J % I, first % J
     for q in range(first, last, MR):
+        count = min(MR, last - q)
         inside = True
-        for r in range(MR):
+        for r in range(count):
             own[r] = x0 + n * xn + i * xi + j * xj
             outs[r] = y0 + n * yn + i * yi + j * yj
-            row, column = i * RS, j * CS
-            place[r, 0], place[r, 1] = row, column
-            inside &= row + top >= 0 and row + bottom < H and column + left >= 0 and column + right < W
-            if q + r + 1 < last:
-                j += 1
-                if j == J:
-                    i, j = i + 1, 0
-                    if i == I:
-                        n, i = n + 1, 0
-        if inside:
-            rows = (address(own), 0)
-        else:
-            for t in range(T):
-                nothing = address(zeros) - (address(x) + runs[t, 0])
-                for r in range(MR):
-                    row, column = place[r, 0] + taps[t, 0], place[r, 1] + taps[t, 1]
-                    table[t, r] = own[r] if 0 <= row < H and 0 <= column < W else nothing
-            rows = (address(table), 8 * MR)
+            row[r], column[r] = i * RS, j * CS
+            inside &= row[r] + top >= 0 and row[r] + bottom < H and column[r] + left >= 0 and column[r] + right < W
+            j += 1
+            if j == J:
+                i, j = i + 1, 0
+                if i == I:
+                    n, i = n + 1, 0
+        for r in range(count, MR):
+            own[r] = own[0]
+        if not inside:
+            _find_taps(table, count, address(zeros) - address(x), taps, runs, H, W)
         for block in range(block_span[0], block_span[1]):
-            done = block * block_columns
+            done = block * COLUMNS * (VECTOR_BYTES // x.itemsize)
             micro_kernel(
-                PACKED, MR, NV, x, address(x), address(w) + block * block_bytes, (address(runs), T), rows, (0, 0),
-                (address(y) + done * x.itemsize, address(outs), min(MR, last - q), columns - done),
+                PACKED, MR, NV, x, address(x), address(w) + block * block_bytes, (address(runs), T),
+                (address(own) if inside else address(table), 0 if inside else 8 * MR), (0, 0),
+                (address(y) + done * x.itemsize, address(outs), count, columns - done),
                 address(bias) + done * x.itemsize, act,
             )  # fmt: skip
+
+
+@inner
+def _find_taps(table, count, nothing, taps, runs, H, W):
+    """table [T, MR]: where each pixel finds each tap, its own place or zeros."""
+    T = len(taps)
+    own, row, column = table[T], table[T + 2], table[T + 3]
+    for t in range(T):
+        for r in range(count):
+            there = 0 <= row[r] + taps[t, 0] < H and 0 <= column[r] + taps[t, 1] < W
+            table[t, r] = own[r] if there else nothing - runs[t, 0]
+        for r in range(count, len(own)):
+            table[t, r] = table[t, 0]

@@ -15,7 +15,7 @@ so that the result does not depend on the number of threads.
 
 import numpy as np
 
-from ..jit import kernel
+from ..jit import inner, kernel
 from ..micro import COLUMNS, PANELS, ROWS_1, ROWS_2, TABLE, micro_kernel
 from ..parallel import parallel_for
 from ..rows import add_rows, copy_rows
@@ -47,14 +47,14 @@ def conv2d_weight_by_filters(sums, bias_sums, dy, x, rows, p):
     parallel_for(_part_by_filters, len(sums) * p[4][0], (sums, bias_sums, dy, x, rows, p))
 
 
-@kernel
+@inner
 def _chunks_of_group(group, groups, p):
     (N, _, _, OH, _), _, _, _, (_, size) = p
     chunks = -(-(N * OH) // size)
     return group * chunks // groups, (group + 1) * chunks // groups
 
 
-@kernel
+@inner
 def _add_bias(sums, dy, first, last, fresh, p):
     """sums [K] from output rows first .. last - 1."""
     (_, _, _, _, OW), _, (OC, _), (k0, _), _ = p
@@ -67,7 +67,7 @@ def _add_bias(sums, dy, first, last, fresh, p):
         )  # fmt: skip
 
 
-@kernel
+@inner
 def _part_by_channels(index, sums, bias_sums, dy, x, taps, p):
     (N, _, _, OH, OW), _, (OC, _), (k0, _), (parts, size) = p
     groups, K, T, columns = sums.shape
@@ -99,7 +99,7 @@ def _part_by_channels(index, sums, bias_sums, dy, x, taps, p):
             _add_bias(bias_sums[group], dy, first, last, chunk == chunk0, p)
 
 
-@kernel
+@inner
 def _pack_tap(b, x, first, last, row, column, channel, given, width, p):
     """b [pixels, width]: what one tap of output rows first .. last - 1 reads, zeros in the padding."""
     (_, H, W, OH, OW), (SH, SW), (_, C), (_, c0), _ = p
@@ -117,7 +117,7 @@ def _pack_tap(b, x, first, last, row, column, channel, given, width, p):
         copy_rows(COLUMNS, x, to + end * step, step, to, 0, OW - end, 0, width)
 
 
-@kernel
+@inner
 def _panels(NV, sums, a, b, pixels, tap, column, fresh):
     """All rows of dw for one tap and one block of columns; sums [K, T, columns]."""
     K, T, columns = sums.shape
@@ -134,7 +134,7 @@ def _panels(NV, sums, a, b, pixels, tap, column, fresh):
         )  # fmt: skip
 
 
-@kernel
+@inner
 def _part_by_filters(index, sums, bias_sums, dy, x, rows, p):
     (N, _, _, OH, _), _, _, _, (parts, size) = p
     groups, R, K = sums.shape
@@ -157,7 +157,7 @@ def _part_by_filters(index, sums, bias_sums, dy, x, rows, p):
             _add_bias(bias_sums[group], dy, first, last, chunk == chunk0, p)
 
 
-@kernel
+@inner
 def _runs(runs, first, last, p, item):
     """One run for each output row: where its first pixel lies in x and in dy."""
     (_, H, W, OH, OW), (SH, _), (OC, C), (k0, c0), _ = p
@@ -168,7 +168,7 @@ def _runs(runs, first, last, p, item):
         runs[out_row - first, 2] = OW
 
 
-@kernel
+@inner
 def _blocks(MR, NV, sums, dy, x, rows, runs, count, row0, row1, k, fresh, p):
     """Rows row0 .. row1 - 1 of dw for one block of filters; sums [R, K]."""
     _, (_, SW), (OC, C), _, _ = p
@@ -191,7 +191,7 @@ def conv2d_weight_sum(dw, db, sums, bias_sums, by_filters):
     parallel_for(_sum_filter, len(db), (dw, db, sums, bias_sums, by_filters))
 
 
-@kernel
+@inner
 def _sum_filter(k, dw, db, sums, bias_sums, by_filters):
     groups, R = len(sums), dw.shape[1]
     for r in range(R):
