@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from ...errors import ShapeError
 from ...geometry import Conv2dGeometry, Pool2dGeometry
 from ...kernels.cpu import conv2d as kernels
@@ -17,6 +19,7 @@ from ..workspace import scratch
 from .pointwise import KINDS
 
 ACCUMULATORS = 24 if REGISTERS == 32 else 12
+POSITIONS = 30 if REGISTERS == 32 else 14  # of the filter, a vector each, that a block of dw holds
 FILTER_BYTES = 384 * 1024  # of a block of filters: it stays in the second-level cache
 BAND_FLOPS = 2e6  # work of a band
 PARTS = 16  # of the images, each with sums of its own: fixed, so that sums do not depend on the threads
@@ -25,6 +28,7 @@ GRADIENT_STEPS = 6  # the time of reading a vector of the gradient, in multiply-
 SUMS_BYTES = 2_400_000  # of private sums that are worth their traffic
 
 Tile = tuple[tuple[int, ...], ...]
+_NOTHING = np.empty(0, np.float32)
 
 
 class CpuConv2dPool(HostMemory):
@@ -47,8 +51,7 @@ class CpuConv2dPool(HostMemory):
             b.fill(0)
         require(op, "b", b, (g.OC,), dtype)
         y = result(op, out and out[0], pool.y_shape, dtype)
-        shape, kept_dtype = (pool.y_shape, pool.argmax_dtype) if kind == "max" else (pool.x_shape, dtype)
-        kept = result(op, out and out[1], shape, kept_dtype)
+        kept = result(op, out and out[1], *_kept(pool, kind))
         plan = forward_plan(g, pool, activation)
         packed = scratch("conv2d filters", (plan.packed,), dtype)
         start = scratch("conv2d start", (plan.start,), dtype)
@@ -66,31 +69,48 @@ class CpuConv2dPool(HostMemory):
         require_activation(op, activation)
         dtype = require_float(op, dy=dy, y=y, x=x, w=w)
         _require_chain(op, g, pool)
-        if dtype != "float32" or kind != "max" or needs_dx or declines_backward(g, pool, kind) is not None:
+        if dtype != "float32" or declines_backward(g, pool, kind) is not None:
             return super().conv2d_pool_backward(
                 dy, y, kept, x, w, g, pool, kind=kind, activation=activation, needs_dx=needs_dx, out=out
             )
         require(op, "dy", dy, pool.y_shape, dtype)
         require(op, "y", y, pool.y_shape, dtype)
-        require(op, "kept", kept, pool.y_shape, pool.argmax_dtype)
+        require(op, "kept", kept, *_kept(pool, kind))
         require(op, "x", x, g.x_shape, dtype)
+        require(op, "w", w, g.w_shape, dtype)
+        dx = result(op, out and out[0], g.x_shape, dtype) if needs_dx else None
         dw = result(op, out and out[1], g.w_shape, dtype)
         db = result(op, out and out[2], (g.OC,), dtype)
-        plan = weight_plan(g, pool, activation)
+        alone = PERMUTES and kind == "max" and not needs_dx
+        plan = backward_plan(g, pool, activation, alone)
         sums = scratch("conv2d sums", plan.sums, dtype)
-        kernels.conv2d_max_pool_backward_weight(
-            as_flat(dw), db, sums, _flat(dy), _flat(y), _flat(kept), _flat(x), plan.tile, plan.p
-        )
-        return None, dw, db
+        given = _flat(dy), _flat(y), _flat(kept), _flat(x)
+        if alone:
+            kernels.conv2d_pool_weight_of_largest(as_flat(dw), db, sums, *given, plan.tile, plan.p)
+        else:
+            packed = scratch("conv2d filters", (plan.packed,), dtype)
+            kernels.conv2d_pool_backward(
+                _NOTHING if dx is None else as_flat(dx),
+                as_flat(dw),
+                db,
+                sums,
+                packed,
+                *given,
+                _flat(w),
+                plan.tile,
+                plan.p,
+            )
+        return dx, dw, db
 
 
 @dataclass(frozen=True)
-class WeightPlan:
+class BackwardPlan:
     """The arguments of a backward kernel that do not change from call to call."""
 
     tile: Tile
     p: tuple[int, ...]
     sums: tuple[int, ...]
+    packed: int
 
 
 @dataclass(frozen=True)
@@ -121,10 +141,9 @@ def declines(g: Conv2dGeometry, pool: Pool2dGeometry, kind: str) -> str | None:
 @lru_cache(maxsize=1024)
 def forward_plan(g: Conv2dGeometry, pool: Pool2dGeometry, activation: str | None) -> ForwardPlan:
     """How many windows and vectors a tile has, and how many rows of windows a band."""
-    neighbours = 2 if 2 * g.OC <= LANES else 1
+    neighbours = _neighbours(g)
     vectors = 1 if g.OC <= LANES else 2
-    most = ACCUMULATORS * neighbours // (4 * vectors)
-    windows = -(-pool.OW // -(-pool.OW // most))
+    windows = _even_share(pool.OW, ACCUMULATORS * neighbours // (4 * vectors))
     act = NONE if activation is None else KINDS[activation]
     tile = (tuple(2 * i * g.C * 4 for i in range(windows)), (0,) * vectors, (0,) * neighbours, (0,) * act)
     flops_per_row = g.flops / (g.N * pool.OH)
@@ -137,9 +156,8 @@ def forward_plan(g: Conv2dGeometry, pool: Pool2dGeometry, activation: str | None
 
 def declines_backward(g: Conv2dGeometry, pool: Pool2dGeometry, kind: str) -> str | None:
     """Why the backward kernels cannot serve a problem, or None."""
-    if not PERMUTES:
-        return "lanes cannot pick their pixels in one instruction"
-    if 16 * (2 * pool.OH + g.KH) * (2 * pool.OW + g.KW) * g.C > IMAGE_BYTES:
+    pixels = (2 * pool.OH + g.KH) * (2 * pool.OW + g.KW)
+    if 16 * pixels * g.C > IMAGE_BYTES or 4 * pixels * g.OC > IMAGE_BYTES:
         return "an image does not stay in the second-level cache"
     if 4 * PARTS * g.OC * g.KH * g.KW * g.C > SUMS_BYTES:
         return "private sums cost more than they save"
@@ -147,25 +165,53 @@ def declines_backward(g: Conv2dGeometry, pool: Pool2dGeometry, kind: str) -> str
 
 
 @lru_cache(maxsize=1024)
-def weight_plan(g: Conv2dGeometry, pool: Pool2dGeometry, activation: str | None) -> WeightPlan:
-    """How blocks of filter positions are laid over dw."""
-    R, Q = _block(g.KH, g.KW * g.C, ACCUMULATORS + 1)
+def backward_plan(g: Conv2dGeometry, pool: Pool2dGeometry, activation: str | None, alone: bool) -> BackwardPlan:
+    """How blocks of filter positions are laid over dw, and tiles of pixels over the map.
+
+    alone: dw of a max pooling, without dx, straight from the largest pixels.
+    """
+    neighbours = 1 if alone else _neighbours(g)
+    columns = (g.KW + neighbours - 1) * g.C
+    R, Q = _block(g.KH, columns, ACCUMULATORS + 1 if alone else POSITIONS)
+    blocks = -(-g.OC // LANES)
+    vectors = 1 if g.KW * g.C <= LANES else 2
+    pixels = _even_share(2 * pool.OW, ACCUMULATORS // vectors)
     act = NONE if activation is None else KINDS[activation]
+    da_pixel = 4 * blocks * LANES // neighbours
+    tile = (
+        (0,) * R, (0,) * Q, (0,) * neighbours, (0,) * act,
+        tuple(i * da_pixel for i in range(pixels)), (0,) * vectors, (0,) * g.KW,
+    )  # fmt: skip
     p = (g.N, g.C, g.H, g.W, g.OC, g.KH, g.KW, g.PH, g.PW, pool.OH, pool.OW)
-    positions = -(-g.KH // R) * -(-(g.KW * g.C) // Q)
-    sums = (min(PARTS, g.N), -(-g.OC // LANES), positions, R * Q + 1, LANES)
-    return WeightPlan(((0,) * R, (0,) * Q, (0,) * act), p, sums)
+    sums = (min(PARTS, g.N), blocks, -(-g.KH // R) * -(-columns // Q), R * Q + 1, LANES)
+    packed = -(-g.KW * g.C // (vectors * LANES)) * vectors * LANES * g.KH * g.OC
+    return BackwardPlan(tile, p, sums, packed)
+
+
+def _neighbours(g: Conv2dGeometry) -> int:
+    """Pixels that share a vector: two where half of one holds all channels."""
+    return 2 if 2 * g.OC <= LANES else 1
+
+
+def _even_share(n: int, most: int) -> int:
+    """n cut into as few pieces of at most `most` as possible: the size of a piece."""
+    return -(-n // -(-n // most))
 
 
 def _block(rows: int, columns: int, most: int) -> tuple[int, int]:
     """The R x Q, at most `most` in all, that cover rows x columns in the least time: each block reads the gradient."""
-    shapes = [(R, Q) for R in range(1, rows + 1) for Q in range(1, columns + 1) if R * Q <= most]
+    shapes = [(R, Q) for R in range(1, rows + 1) for Q in range(1, columns + 1) if most >= R * Q]
     return min(shapes, key=lambda s: -(-rows // s[0]) * -(-columns // s[1]) * (s[0] * s[1] + GRADIENT_STEPS))
 
 
 def _require_chain(op: str, g: Conv2dGeometry, pool: Pool2dGeometry) -> None:
     if pool.x_shape != g.y_shape:
         raise ShapeError(f"{op}: the pooling takes {pool.x_shape}, the convolution gives {g.y_shape}  ({g}; {pool})")
+
+
+def _kept(pool: Pool2dGeometry, kind: str) -> tuple[tuple[int, ...], str]:
+    """Shape and type of what forward keeps: the argmax, or the map."""
+    return (pool.y_shape, pool.argmax_dtype) if kind == "max" else (pool.x_shape, "float32")
 
 
 def _flat(a: Array) -> Array:

@@ -1,13 +1,14 @@
 """Blocks of R x Q filter positions by one vector of output channels, kept in registers while one image goes by.
 
     of the map      sums[r, q, k] += sum over pixels (i, j):  da[i, j, k] * x[i + r, j C + q]
-    of the largest  sums[r, q, k] += sum over windows (i, j): d[i, j, k] * x[2i + r + row(place), 2(j + column(place)) C + q]
+    of the largest  sums[r, q, k] += sum over windows (i, j): d[i, j, k] * x[2i + v + r, (2j + u) C + q]
 
-The second needs a quarter of the multiply-adds: max pooling hands its gradient to one pixel of four, another one in each
-channel. The four that may be it lie side by side in `quads`, are read at once, and every lane takes its own.
+with 2v + u the place of the largest. That takes a quarter of the multiply-adds, because max pooling hands its gradient
+to one pixel of four, another one in each channel. The four that may be it lie side by side in `quads`, are read at
+once, and every lane takes its own.
 
-Where half a vector holds all channels, two neighbouring pixels of the map share one: Q then counts (KW + 1) C positions,
-of which the left pixel's first and the right pixel's last C mean nothing.
+Where half a vector holds all channels, two neighbouring pixels of the map share one: Q then counts (KW + 1) C
+positions, of which the left pixel's last and the right pixel's first C mean nothing.
 """
 
 from llvmlite import ir
@@ -32,7 +33,7 @@ def weight_of_map(typingctx, block, sums, x, gradient, size):
     Args:
         block: (R zeros, Q zeros): lengths of tuples are constants of the code.
         sums: address. x: (address at the block's first position, bytes of a row, bytes per step of the map).
-        gradient: (address, bytes of a row); a step is one vector. size: (rows of the map, steps of a row).
+        gradient: (address, bytes of a row, bytes per step). size: (rows of the map, steps of a row).
     """
     signature = types.void(block, sums, x, gradient, size)
 
@@ -90,6 +91,16 @@ def side_by_side(typingctx, quads, x, count, right, below):
     return signature, codegen
 
 
+def load_bytes(v, pointer, mask):
+    """A byte for every lane, zero where the mask is off."""
+    stored = ir.VectorType(BYTE, v.lanes)
+    kind = ir.FunctionType(stored, [ir.PointerType(), mask.type, stored])
+    name = f"llvm.masked.load.v{v.lanes}i8.p0"
+    load = v.builder.module.globals.get(name) or ir.Function(v.builder.module, kind, name)
+    load.args[0].attributes.align = 1
+    return v.builder.call(load, [pointer, mask, stored(None)])
+
+
 def _interleave(v, values):
     """Lane 0 of all four vectors, then lane 1, and so on."""
     half = v.lanes // 2
@@ -119,7 +130,7 @@ class _Block:
         with cgutils.for_range(b, rows) as i:
             x_row, d_row = (b.add(a[0], b.mul(i.index, a[1])) for a in (x, gradient))
             with cgutils.for_range(b, steps) as j:
-                d = v.load(v.at(d_row, b.mul(j.index, I64(VECTOR_BYTES))))
+                d = v.load(v.at(d_row, b.mul(j.index, gradient[2])))
                 own = b.add(x_row, b.mul(j.index, x[2]))
                 for slot, (r, q) in zip(slots, self.positions, strict=True):
                     value = v.broadcast(v.at(b.add(own, b.mul(x[1], I64(r))), I64(4 * q)))
@@ -138,7 +149,7 @@ class _Block:
                 at = b.mul(b.add(b.mul(i.index, steps), j.index), pitch)
                 dy, y = (v.load_masked(v.at(a, b.mul(at, I64(4))), mask) for a in gradient[:2])
                 d = v.differentiate(act, dy, y)
-                places = b.zext(self._bytes(v.at(gradient[2], at), mask), v.integers)
+                places = b.zext(load_bytes(v, v.at(gradient[2], at), mask), v.integers)
                 own = b.add(q_row, b.mul(j.index, quads[2]))
                 for slot, (r, q) in zip(slots, self.positions, strict=False):
                     quad = v.at(b.add(own, b.mul(quads[1], I64(r))), I64(QUAD * q))
@@ -158,14 +169,6 @@ class _Block:
 
     def _multiply_add(self, slot, a, c):
         self.b.store(self.v.multiply_add(a, c, self.b.load(slot, typ=self.v.type)), slot)
-
-    def _bytes(self, pointer, mask):
-        stored = ir.VectorType(BYTE, self.v.lanes)
-        kind = ir.FunctionType(stored, [ir.PointerType(), mask.type, stored])
-        name = f"llvm.masked.load.v{self.v.lanes}i8.p0"
-        load = self.b.module.globals.get(name) or ir.Function(self.b.module, kind, name)
-        load.args[0].attributes.align = 1
-        return self.b.call(load, [pointer, mask, stored(None)])
 
     def _pick(self, quad, places):
         """In each lane, the element of the quad at its place."""
