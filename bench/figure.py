@@ -17,6 +17,7 @@ from .results import ClassMean, Results, class_means
 COLOURS = {
     ENGINE: "#D55E00", "torch": "#0072B2", "jax": "#009E73", "numpy": "#999999",
     "torch-fused": "#56B4E9", "torch-compile": "#CC79A7", ONE_THREAD: "#E69F00",
+    "onnxruntime": "#F0E442",
 }  # fmt: skip
 MARKERS = {"conv2d_forward": "o", "conv2d_backward_data": "^", "conv2d_backward_weight": "s", "matmul": "D"}
 SPAN = -4, 5  # powers of two that the bars show: longer ones end there and carry their number

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from statistics import median
 
 from .measure import Row, Settings, Timing
-from .peers import ENGINE
+from .peers import CONTESTANTS, ENGINE
 from .peers.process import ContestantError, environment
 from .work import Work
 
@@ -87,8 +87,7 @@ class Runs:
 
 
 def _with_steps(peers: list[str]) -> list[str]:
-    """Ourselves and the peers whose own process is worth a look: NumPy compiles nothing and frees all at once."""
-    return [ENGINE, *(p for p in peers if p != "numpy")]
+    return [ENGINE, *(p for p in peers if CONTESTANTS[p].trains)]
 
 
 def _memory(row: Row, names: list[str], run: Runs) -> None:

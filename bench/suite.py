@@ -22,7 +22,7 @@ OWN_PROCESSES = ("startup", "memory")
 
 def default_peers(quick: bool) -> list[str]:
     """Those that are installed; in the short selection without the further ways to run a peer's whole steps."""
-    return [p for p in PEERS if missing(p) is None and not (quick and CONTESTANTS[p].steps_only)]
+    return [p for p in PEERS if missing(p) is None and (CONTESTANTS[p].quick or not quick)]
 
 
 def limits(threads: int) -> Limits:

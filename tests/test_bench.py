@@ -5,7 +5,7 @@ import pytest
 from canned_results import a_work
 from fastconv.bench import measure, suite, work
 from fastconv.bench.measure import Arena, Settings
-from fastconv.bench.peers import CONTESTANTS, ENGINE, process, worker
+from fastconv.bench.peers import CONTESTANTS, ENGINE, Entry, process, worker
 from fastconv.bench.peers.contestant import Contestant, Declined, Variant
 
 from fastconv.geometry import Conv2dGeometry
@@ -20,9 +20,11 @@ def tiny(direction):
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["numpy", "torch", "jax"])
+@pytest.fixture(scope="module", params=["numpy", "torch", "jax", "onnxruntime"])
 def peer(request):
-    pytest.importorskip(CONTESTANTS[request.param].needs)
+    entry = CONTESTANTS[request.param]
+    for package in entry.needs:
+        pytest.importorskip(package, reason=f"the peer {entry.title} needs it: pip install {entry.install}")
     return worker.load(request.param)
 
 
@@ -183,7 +185,7 @@ class TestMeasure:
         assert measure.tolerance(6400) == pytest.approx(10 * measure.tolerance(64))
 
     def test_peers_that_are_not_installed_are_named(self, monkeypatch):
-        monkeypatch.setitem(CONTESTANTS, "jax", CONTESTANTS["jax"].__class__("JAX", "no_such_package", "jax", "jaxlax"))
+        monkeypatch.setitem(CONTESTANTS, "jax", Entry("JAX", ("numpy", "no_such_package"), "jax", "jaxlax"))
         with Arena(["jax", "numpy"], Settings()) as arena:
             assert arena.peers == ["numpy"]
-            assert arena.missing == {"jax": "no_such_package is not installed: pip install jax"}
+            assert arena.missing == {"jax": "no_such_package not installed: pip install jax"}

@@ -12,25 +12,28 @@ from importlib.util import find_spec
 
 @dataclass(frozen=True)
 class Entry:
-    """needs: the package to import; module: the file here with its `contestant(**options)`; steps_only: times whole
-    steps only, single layers would only repeat another contestant's."""
+    """needs: the packages to import; module: the file here with its `contestant(**options)`; quick: is asked in the
+    short selection too; trains: has training steps whose start-up and memory are worth a look."""
 
     title: str
-    needs: str
+    needs: tuple[str, ...]
     install: str
     module: str
     options: tuple[tuple[str, object], ...] = ()
-    steps_only: bool = False
+    quick: bool = True
+    trains: bool = True
 
 
 ENGINE = "fastconv"
 CONTESTANTS = {
-    ENGINE: Entry("fastconv", "fastconv", "fastconv", "engine"),
-    "torch": Entry("PyTorch", "torch", "torch", "pytorch"),
-    "torch-fused": Entry("PyTorch, fused Adam", "torch", "torch", "pytorch", (("fused", True),), True),
-    "torch-compile": Entry("torch.compile", "torch", "torch", "pytorch", (("compiled", True),), True),
-    "jax": Entry("JAX jit", "jax", "jax", "jaxlax"),
-    "numpy": Entry("NumPy im2col", "numpy", "numpy", "lectures"),
+    ENGINE: Entry("fastconv", ("fastconv",), "fastconv", "engine"),
+    "torch": Entry("PyTorch", ("torch",), "torch", "pytorch"),
+    "torch-fused": Entry("PyTorch, fused Adam", ("torch",), "torch", "pytorch", (("fused", True),), quick=False),
+    "torch-compile": Entry("torch.compile", ("torch",), "torch", "pytorch", (("compiled", True),), quick=False),
+    "jax": Entry("JAX jit", ("jax",), "jax", "jaxlax"),
+    "onnxruntime": Entry("ONNX Runtime", ("onnxruntime", "onnx"), "onnxruntime onnx", "onnx_runtime", trains=False),
+    # NumPy compiles nothing and frees all at once.
+    "numpy": Entry("NumPy im2col", ("numpy",), "numpy", "lectures", trains=False),
 }
 PEERS = tuple(name for name in CONTESTANTS if name != ENGINE)
 
@@ -38,4 +41,5 @@ PEERS = tuple(name for name in CONTESTANTS if name != ENGINE)
 def missing(name: str) -> str | None:
     """Why this contestant cannot take part and what to do, or None."""
     entry = CONTESTANTS[name]
-    return None if find_spec(entry.needs) else f"{entry.needs} is not installed: pip install {entry.install}"
+    absent = [package for package in entry.needs if not find_spec(package)]
+    return f"{' and '.join(absent)} not installed: pip install {entry.install}" if absent else None
