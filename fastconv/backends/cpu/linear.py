@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ...geometry import Conv2dGeometry
 from ...kernels.cpu import gemm as kernels
 from ...kernels.cpu.gemm import DEPTH
-from ...kernels.cpu.micro import COLUMNS, ROWS_2
+from ...kernels.cpu.micro import COLUMNS, PACKED, ROWS_2, blocks_for
 from ...kernels.cpu.pack import pack, packed_size
 from ...kernels.cpu.simd import VECTOR_BYTES
 from ..host import HostMemory, require, require_activation, require_float, require_linear, require_product, result
@@ -49,8 +49,12 @@ class CpuLinear(HostMemory):
         if b is not None:
             require("linear", "b", b, (w.shape[0],), dtype)
         y = result("linear", out, (x.shape[0], w.shape[0]), dtype)
-        gemm(y, x, w.T, b, relu=activation == "relu")
-        return y if activation in (None, "relu") else self.activation_forward(activation, y, out=y)
+        if activation in (None, "relu"):
+            gemm(y, x, w.T, b, relu=activation == "relu")
+            return y
+        z = scratch("linear before activation", y.shape, dtype)  # in place, the loop could not use vectors
+        gemm(z, x, w.T, b)
+        return self.activation_forward(activation, z, out=y)
 
     def linear_backward(
         self, dy: Array, x: Array, w: Array, *,
@@ -79,7 +83,8 @@ def gemm(c: Array, a: Array, b: Array, bias: Array | None = None, *, relu: bool 
     a = np.ascontiguousarray(a)
     plan = gemm_plan(M, N, a.shape[1], c.itemsize)
     packed = pack_columns(b, "gemm packed")
-    kernels.gemm(c.reshape(-1), a.reshape(-1), packed, plan.start(bias, c.dtype), (*plan.p, int(relu)))
+    p = *plan.p, int(relu), blocks_for(PACKED, c.itemsize)
+    kernels.gemm(c.reshape(-1), a.reshape(-1), packed, plan.start(bias, c.dtype), p)
 
 
 def outer(c: Array, sums: Array, a: Array, b: Array) -> None:
