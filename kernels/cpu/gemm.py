@@ -12,7 +12,7 @@ parts in the order of k, so that the result does not depend on the number of thr
 import numpy as np
 
 from .jit import inner, kernel
-from .micro import COLUMNS, PACKED, ROWS_1, ROWS_2, micro_kernel
+from .micro import COLUMNS, run_block
 from .parallel import parallel_for
 from .rows import copy_rows
 from .simd import VECTOR_BYTES, address
@@ -28,16 +28,17 @@ def gemm(c, a, b, start, p):
     Args:
         c, a: flat. b: packed. start: one element for each column, padded to whole blocks with zeros.
         p: (M N K; first element of a, elements between its rows; the same of c;
-            rows a chunk, blocks of columns a chunk, 1 to cut along k; 1 for ReLU).
+            rows a chunk, blocks of columns a chunk, 1 to cut along k; 1 for ReLU;
+            vectors, rows and address of the micro-kernels).
     """
-    (M, N, _), _, _, (size, per_chunk, _), _ = p
+    (M, N, _), _, _, (size, per_chunk, _), _, _ = p
     blocks = -(-N // (COLUMNS * VECTOR_BYTES // c.itemsize))
     parallel_for(_chunk_of_c, -(-M // size) * -(-blocks // per_chunk), (c, a, b, start, p))
 
 
 @inner
 def _chunk_of_c(chunk, c, a, b, start, p):
-    (M, N, K), _, _, (size, per_chunk, deep), _ = p
+    (M, N, K), _, _, (size, per_chunk, deep), _, micro = p
     chunks = -(-M // size)
     row = chunk % chunks * size
     rows = row, min(row + size, M)
@@ -49,15 +50,16 @@ def _chunk_of_c(chunk, c, a, b, start, p):
     wide1 = block1 - 1 if narrow else block1
     for k in range(0, max(K, 1), DEPTH if deep else max(K, 1)):
         if block0 < wide1:
-            _slice_of_c(ROWS_2, COLUMNS, rows, (block0, wide1), k, c, a, b, start, p)
+            _slice_of_c(micro[1], rows, (block0, wide1), k, c, a, b, start, p)
         if narrow:
-            _slice_of_c(ROWS_1, 1, rows, (wide1, block1), k, c, a, b, start, p)
+            _slice_of_c(micro[0], rows, (wide1, block1), k, c, a, b, start, p)
 
 
 @inner
-def _slice_of_c(MR, NV, rows, blocks, k, c, a, b, start, p):
+def _slice_of_c(micro, rows, blocks, k, c, a, b, start, p):
     """Add the products from k on, DEPTH of them or all."""
-    (_, N, K), (a0, a_row), (c0, c_row), (_, _, deep), relu = p
+    (_, N, K), (a0, a_row), (c0, c_row), (_, _, deep), relu, _ = p
+    vectors, MR, block_kernel = micro
     item = c.itemsize
     width = COLUMNS * VECTOR_BYTES // item
     depth = min(DEPTH, K - k) if deep else K
@@ -81,9 +83,9 @@ def _slice_of_c(MR, NV, rows, blocks, k, c, a, b, start, p):
                     tile[r * pitch + rest] = a[a0 + (m + r) * a_row + k + rest]
         for block in range(blocks[0], blocks[1]):
             column = block * width
-            micro_kernel(
-                PACKED, MR, NV, c, address(tile) if deep else own,
-                address(b) + (block * K * width + k * NV * (width // COLUMNS)) * item,
+            run_block(
+                block_kernel, address(tile) if deep else own,
+                address(b) + (block * K * width + k * vectors * (width // COLUMNS)) * item,
                 (address(runs), 1), (address(offsets), 0), (0, 0),
                 (address(c) + (c0 + m * c_row + column) * item, address(outs), count, N - column),
                 address(start) + column * item if k == 0 else 1, act,

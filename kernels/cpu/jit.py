@@ -11,13 +11,14 @@ import hashlib
 import os
 import sys
 import tempfile
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import llvmlite
 import llvmlite.binding as llvm
 import numba
-from numba import config, njit
+from numba import cfunc, config, njit
 
 from .threads import RELEASES_GIL
 
@@ -79,15 +80,27 @@ def _writable_base() -> Path:
     return Path(tempfile.gettempdir()) / f"fastconv-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
 
 
+@contextmanager
+def _kept_on_disk():
+    chosen, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = chosen
+
+
+def compiled_address(function, signature):
+    """Compile `function` now, as native code that other kernels call through the address in the result's `.address`."""
+    with _kept_on_disk():
+        return cfunc(signature, cache=True, error_model="numpy")(function)
+
+
 def _compiled(fastmath=FASTMATH, cache=True, **options):
     def decorate(function):
-        chosen, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
-        try:
+        with _kept_on_disk():
             return njit(cache=cache, nogil=RELEASES_GIL, error_model="numpy", fastmath=set(fastmath), **options)(
                 function
             )
-        finally:
-            config.CACHE_DIR = chosen
 
     return decorate
 

@@ -8,14 +8,21 @@ of offsets, so that a block may cross rows and images, and padding is a row of z
 reduction (Georganas et al., arXiv 1906.06440) with indirection (Dukhan, arXiv 1907.02129).
 
 One step takes NV vectors of b and MR broadcast elements of a: MR * NV fused multiply-adds for MR + NV loads.
+
+Each form of it is compiled once, by itself (`block_addresses`), and kernels call it through its address (`run_block`):
+inlined into every kernel, at every level of helpers, it took most of the time that a first call waits for LLVM.
 """
 
 from contextlib import contextmanager
+from functools import cache
 
+import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .jit import compiled_address
 from .simd import I64, REGISTERS, vectors_of
 
 # How a block walks through memory:
@@ -35,7 +42,7 @@ def micro_kernel(typingctx, WALK, MR, NV, like, a, b, runs, rows, steps, out, st
     """Compute one block. Addresses are int64; offsets and steps count bytes.
 
     Args:
-        WALK, MR, NV: constants (see above). like: an array of the element type.
+        WALK, MR, NV: constants (see above). like: an array of the element type, or such a number.
         a, b: base addresses.
         runs: (address of triples a offset, b offset, length; their number).
         rows: (address of the MR offsets of the rows, bytes from one run's table to the next: 0 where one serves all).
@@ -48,11 +55,56 @@ def micro_kernel(typingctx, WALK, MR, NV, like, a, b, runs, rows, steps, out, st
     constants = WALK.literal_value, MR.literal_value, NV.literal_value
 
     def codegen(context, builder, signature, args):
-        pairs = [cgutils.unpack_tuple(builder, v) if hasattr(v.type, "elements") else v for v in args[4:]]
+        pairs = [cgutils.unpack_tuple(builder, v) if _is_tuple(v) else v for v in args[4:]]
         _Block(vectors_of(builder, signature.args[3]), *constants).emit(*pairs)
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+_ARGUMENTS = 14
+
+
+@cache
+def _block(walk, mr, nv, item):
+    zero = {4: np.float32(0), 8: np.float64(0)}[item]
+
+    def block(a, b, runs, count, rows, rows_step, a_step, b_step, out, outs, rows_out, columns, start, act):
+        micro_kernel(
+            walk, mr, nv, zero, a, b, (runs, count), (rows, rows_step), (a_step, b_step),
+            (out, outs, rows_out, columns), start, act,
+        )  # fmt: skip
+
+    return compiled_address(block, types.void(*[types.int64] * _ARGUMENTS))
+
+
+def block_address(walk, item, vectors=COLUMNS, rows=None):
+    """Where the block of 1 or of COLUMNS vectors is, for run_block; compiled at the first call."""
+    return _block(walk, rows or (ROWS_1 if vectors == 1 else ROWS_2), vectors, item).address
+
+
+def blocks_for(walk, item):
+    """(vectors, rows, address) of the block of 1 vector and of that of COLUMNS."""
+    return (1, ROWS_1, block_address(walk, item, 1)), (COLUMNS, ROWS_2, block_address(walk, item))
+
+
+@intrinsic
+def run_block(typingctx, block, a, b, runs, rows, steps, out, start, act):
+    """Call the block at an address that block_address gave; the arguments are micro_kernel's."""
+    signature = types.void(block, a, b, runs, rows, steps, out, start, act)
+
+    def codegen(context, builder, signature, args):
+        values = [v for arg in args for v in (cgutils.unpack_tuple(builder, arg) if _is_tuple(arg) else [arg])]
+        entry = ir.FunctionType(ir.VoidType(), [I64] * _ARGUMENTS)
+        function = builder.inttoptr(values[0], entry.as_pointer())
+        builder.call(function, values[1:])
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _is_tuple(value):
+    return hasattr(value.type, "elements")
 
 
 class _Block:

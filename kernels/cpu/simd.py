@@ -94,8 +94,8 @@ class Vectors:
 
 
 def vectors_of(builder, array, lanes=None):
-    """The vocabulary for an array type's elements."""
-    item = array.dtype.bitwidth // 8
+    """The vocabulary for the elements of an array type, or for a number's type."""
+    item = getattr(array, "dtype", array).bitwidth // 8
     return Vectors(builder, item, lanes or VECTOR_BYTES // item)
 
 

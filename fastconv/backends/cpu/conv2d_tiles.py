@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ...geometry import Conv2dGeometry
 from ...kernels.cpu import conv2d as kernels
-from ...kernels.cpu.micro import COLUMNS, ROWS_2
+from ...kernels.cpu.micro import COLUMNS, PACKED, ROWS_2, blocks_for
 from ...kernels.cpu.pack import pack, packed_size, pad
 from ...kernels.cpu.simd import VECTOR_BYTES
 from ..workspace import scratch
@@ -81,7 +81,8 @@ class TilePlan:
             start[:columns] = bias
         zeros = scratch("conv2d zeros", (self.longest,), y.dtype)
         zeros.fill(0)
-        kernels.conv2d_tiles(y, x, packed, start, zeros, self.taps, self.runs, (*self.p, act))
+        p = *self.p, act, blocks_for(PACKED, y.itemsize)
+        kernels.conv2d_tiles(y, x, packed, start, zeros, self.taps, self.runs, p)
 
 
 def tile_plan(
@@ -220,7 +221,8 @@ def backward_data_narrow(dx: Array, dy: Array, w: Array, g: Conv2dGeometry) -> N
     start = scratch("conv2d start", (COLUMNS * VECTOR_BYTES // w.itemsize,), w.dtype)
     start.fill(0)
     images = max(1, min(ROWS_2, NARROW_PIXELS // g.OW))
-    p = ((g.N, g.H, g.W, g.OH, g.OW), (g.C, g.OC, g.KH, g.KW), (g.SH, g.SW, g.PH, g.PW, g.DH), images)
+    micro = blocks_for(PACKED, w.itemsize)
+    p = ((g.N, g.H, g.W, g.OH, g.OW), (g.C, g.OC, g.KH, g.KW), (g.SH, g.SW, g.PH, g.PW, g.DH), images, micro)
     kernels.conv2d_backward_data_narrow(dx.reshape(-1), dy.reshape(-1), packed, start, p)
 
 

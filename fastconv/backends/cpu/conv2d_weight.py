@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...geometry import Conv2dGeometry
 from ...kernels.cpu import conv2d as kernels
-from ...kernels.cpu.micro import ROWS_2
+from ...kernels.cpu.micro import PANELS, ROWS_2, TABLE, block_address, blocks_for
 from ...kernels.cpu.pack import pad
 from ...kernels.cpu.simd import VECTOR_BYTES
 from ..workspace import scratch
@@ -47,15 +47,18 @@ def backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry
         pad(padded, x, (g.PH, g.PW))
         x = padded
     run = kernels.conv2d_weight_by_filters if filters_along else kernels.conv2d_weight_by_channels
-    for plan in _plans(g, x.itemsize):
+    item = x.itemsize
+    panels = (1, ROWS_2, block_address(PANELS, item, 1, ROWS_2)), (2, ROWS_2, block_address(PANELS, item))
+    micro = blocks_for(TABLE, item) if filters_along else panels
+    for plan in _plans(g, item):
         flat = dw[plan.filters].reshape(g.OC // g.G, -1)
         if plan.shape[0] == 1 and not filters_along:
             own = flat.reshape(plan.shape), db[plan.filters].reshape(1, -1)
-            run(*own, dy.reshape(-1), x.reshape(-1), plan.table, plan.p)
+            run(*own, dy.reshape(-1), x.reshape(-1), plan.table, (*plan.p, micro))
             continue
         sums = scratch("conv2d sums", plan.shape, dw.dtype)
         bias_sums = scratch("conv2d bias sums", (plan.shape[0], g.OC // g.G), dw.dtype)
-        run(sums, bias_sums, dy.reshape(-1), x.reshape(-1), plan.table, plan.p)
+        run(sums, bias_sums, dy.reshape(-1), x.reshape(-1), plan.table, (*plan.p, micro))
         if not filters_along:
             sums = sums.reshape(plan.shape[0], *flat.shape)
         kernels.conv2d_weight_sum(flat, db[plan.filters], sums, bias_sums, filters_along)

@@ -14,7 +14,7 @@ last block one vector where that is enough. One chunk owns some pixels and some 
 import numpy as np
 
 from ..jit import inner, kernel
-from ..micro import COLUMNS, PACKED, ROWS_1, ROWS_2, micro_kernel
+from ..micro import COLUMNS, run_block
 from ..parallel import parallel_for
 from ..simd import VECTOR_BYTES, address
 
@@ -29,35 +29,39 @@ def conv2d_tiles(y, x, w, bias, zeros, taps, runs, p):
         runs: [COLUMNS, T, 3] the runs of the micro-kernel for blocks of 1 and of COLUMNS vectors.
         p: (N I J of the grid; offset of its first pixel in x and bytes per step of N, I, J; the same in y;
             H W of x and the pixels one step of I, J moves in it; first and last row and column of the taps;
-            columns, blocks, bytes of a block, pixels a chunk, blocks a chunk; act).
+            columns, blocks, bytes of a block, pixels a chunk, blocks a chunk; act; vectors, rows and
+            address of the micro-kernels).
     """
-    (N, I, J), _, _, _, _, (_, blocks, _, size, per_chunk), _ = p
+    (N, I, J), _, _, _, _, (_, blocks, _, size, per_chunk), _, _ = p
     chunks = -(-(N * I * J) // size) * -(-blocks // per_chunk)
-    parallel_for(_chunk_of_tiles, chunks, (y, x, w, bias, zeros, taps, runs, p))
+    places = address(y), address(x), address(w), address(bias), address(zeros), y.itemsize
+    parallel_for(_chunk_of_tiles, chunks, (places, taps, runs, p))
 
 
 @inner
-def _chunk_of_tiles(chunk, y, x, w, bias, zeros, taps, runs, p):
-    (N, I, J), _, _, _, _, (columns, blocks, _, size, per_chunk), _ = p
+def _chunk_of_tiles(chunk, places, taps, runs, p):
+    (N, I, J), _, _, _, _, (columns, blocks, _, size, per_chunk), _, micro = p
     pixel_chunks = -(-(N * I * J) // size)
     first = chunk % pixel_chunks * size
     span = first, min(first + size, N * I * J)
     block0 = chunk // pixel_chunks * per_chunk
     block1 = min(block0 + per_chunk, blocks)
-    lanes = VECTOR_BYTES // x.itemsize
+    lanes = VECTOR_BYTES // places[5]
     narrow = block1 == blocks and columns - (blocks - 1) * COLUMNS * lanes <= lanes
     wide1 = block1 - 1 if narrow else block1
     if block0 < wide1:
-        _sweep(ROWS_2, COLUMNS, span, (block0, wide1), y, x, w, bias, zeros, taps, runs[COLUMNS - 1], p)
+        _sweep(micro[1], span, (block0, wide1), places, taps, runs[COLUMNS - 1], p)
     if narrow:
-        _sweep(ROWS_1, 1, span, (wide1, block1), y, x, w, bias, zeros, taps, runs[0], p)
+        _sweep(micro[0], span, (wide1, block1), places, taps, runs[0], p)
 
 
 @inner
-def _sweep(MR, NV, span, block_span, y, x, w, bias, zeros, taps, runs, p):
+def _sweep(micro, span, block_span, places, taps, runs, p):
     """All tiles of a chunk of pixels, each with all blocks of the chunk."""
-    (_, I, J), (x0, xn, xi, xj), (y0, yn, yi, yj), (H, W, RS, CS), _, (columns, _, block_bytes, _, _), act = p
+    (_, I, J), (x0, xn, xi, xj), (y0, yn, yi, yj), (H, W, RS, CS), _, (columns, _, block_bytes, _, _), act, _ = p
     top, bottom, left, right = p[4]
+    y, x, w, bias, zeros, item = places
+    _, MR, block_kernel = micro
     first, last = span
     T = len(taps)
     table = np.empty((T + 4, MR), np.int64)
@@ -79,14 +83,14 @@ def _sweep(MR, NV, span, block_span, y, x, w, bias, zeros, taps, runs, p):
         for r in range(count, MR):
             own[r] = own[0]
         if not inside:
-            _find_taps(table, count, address(zeros) - address(x), taps, runs, H, W)
+            _find_taps(table, count, zeros - x, taps, runs, H, W)
         for block in range(block_span[0], block_span[1]):
-            done = block * COLUMNS * (VECTOR_BYTES // x.itemsize)
-            micro_kernel(
-                PACKED, MR, NV, x, address(x), address(w) + block * block_bytes, (address(runs), T),
+            done = block * COLUMNS * (VECTOR_BYTES // item)
+            run_block(
+                block_kernel, x, w + block * block_bytes, (address(runs), T),
                 (address(own) if inside else address(table), 0 if inside else 8 * MR), (0, 0),
-                (address(y) + done * x.itemsize, address(outs), count, columns - done),
-                address(bias) + done * x.itemsize, act,
+                (y + done * item, address(outs), count, columns - done),
+                bias + done * item, act,
             )  # fmt: skip
 
 

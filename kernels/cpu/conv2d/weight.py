@@ -16,7 +16,7 @@ so that the result does not depend on the number of threads.
 import numpy as np
 
 from ..jit import inner, kernel
-from ..micro import COLUMNS, PANELS, ROWS_1, ROWS_2, TABLE, micro_kernel
+from ..micro import COLUMNS, ROWS_2, run_block
 from ..parallel import parallel_for
 from ..rows import add_rows, copy_rows
 from ..simd import VECTOR_BYTES, address
@@ -31,7 +31,8 @@ def conv2d_weight_by_channels(sums, bias_sums, dy, x, taps, p):
 
     Args:
         taps: [T, 2] rows and columns from a pixel's own place in x to the tap.
-        p: (N H W OH OW; SH SW; OC C in memory; first channel of dy and of x; parts, output rows a chunk).
+        p: (N H W OH OW; SH SW; OC C in memory; first channel of dy and of x; parts, output rows a chunk;
+            vectors, rows and address of the micro-kernels).
     """
     parallel_for(_part_by_channels, len(sums) * p[4][0], (sums, bias_sums, dy, x, taps, p))
 
@@ -49,7 +50,7 @@ def conv2d_weight_by_filters(sums, bias_sums, dy, x, rows, p):
 
 @inner
 def _chunks_of_group(group, groups, p):
-    (N, _, _, OH, _), _, _, _, (_, size) = p
+    (N, _, _, OH, _), _, _, _, (_, size), _ = p
     chunks = -(-(N * OH) // size)
     return group * chunks // groups, (group + 1) * chunks // groups
 
@@ -57,7 +58,7 @@ def _chunks_of_group(group, groups, p):
 @inner
 def _add_bias(sums, dy, first, last, fresh, p):
     """sums [K] from output rows first .. last - 1."""
-    (_, _, _, _, OW), _, (OC, _), (k0, _), _ = p
+    (_, _, _, _, OW), _, (OC, _), (k0, _), _, _ = p
     item = dy.itemsize
     width = COLUMNS * VECTOR_BYTES // item
     for k in range(0, len(sums), width):
@@ -69,7 +70,7 @@ def _add_bias(sums, dy, first, last, fresh, p):
 
 @inner
 def _part_by_channels(index, sums, bias_sums, dy, x, taps, p):
-    (N, _, _, OH, OW), _, (OC, _), (k0, _), (parts, size) = p
+    (N, _, _, OH, OW), _, (OC, _), (k0, _), (parts, size), micro = p
     groups, K, T, columns = sums.shape
     group, part = index // parts, index % parts
     item = x.itemsize
@@ -91,10 +92,10 @@ def _part_by_channels(index, sums, bias_sums, dy, x, taps, p):
             tap, column = pair % T, pair // T * width
             if columns - column <= width // COLUMNS:
                 _pack_tap(b, x, first, last, taps[tap, 0], taps[tap, 1], column, columns - column, width // COLUMNS, p)
-                _panels(1, sums[group], a, b, pixels, tap, column, chunk == chunk0)
+                _panels(micro[0], sums[group], a, b, pixels, tap, column, chunk == chunk0)
             else:
                 _pack_tap(b, x, first, last, taps[tap, 0], taps[tap, 1], column, columns - column, width, p)
-                _panels(COLUMNS, sums[group], a, b, pixels, tap, column, chunk == chunk0)
+                _panels(micro[1], sums[group], a, b, pixels, tap, column, chunk == chunk0)
         if part == 0:
             _add_bias(bias_sums[group], dy, first, last, chunk == chunk0, p)
 
@@ -102,7 +103,7 @@ def _part_by_channels(index, sums, bias_sums, dy, x, taps, p):
 @inner
 def _pack_tap(b, x, first, last, row, column, channel, given, width, p):
     """b [pixels, width]: what one tap of output rows first .. last - 1 reads, zeros in the padding."""
-    (_, H, W, OH, OW), (SH, SW), (_, C), (_, c0), _ = p
+    (_, H, W, OH, OW), (SH, SW), (_, C), (_, c0), _, _ = p
     item = x.itemsize
     step = width * item
     ow0 = min(OW, max(0, -(column // SW)))
@@ -118,7 +119,7 @@ def _pack_tap(b, x, first, last, row, column, channel, given, width, p):
 
 
 @inner
-def _panels(NV, sums, a, b, pixels, tap, column, fresh):
+def _panels(micro, sums, a, b, pixels, tap, column, fresh):
     """All rows of dw for one tap and one block of columns; sums [K, T, columns]."""
     K, T, columns = sums.shape
     item = a.itemsize
@@ -128,15 +129,15 @@ def _panels(NV, sums, a, b, pixels, tap, column, fresh):
         outs[r] = r * T * columns * item
     own = address(sums) + (tap * columns + column) * item
     for k in range(0, K, MR):
-        micro_kernel(
-            PANELS, MR, NV, a, address(a) + k * pixels * item, address(b), (address(runs), 1), (0, 0), (0, 0),
+        run_block(
+            micro[2], address(a) + k * pixels * item, address(b), (address(runs), 1), (0, 0), (0, 0),
             (own + k * T * columns * item, address(outs), min(MR, K - k), columns - column), 0 if fresh else 1, 0,
         )  # fmt: skip
 
 
 @inner
 def _part_by_filters(index, sums, bias_sums, dy, x, rows, p):
-    (N, _, _, OH, _), _, _, _, (parts, size) = p
+    (N, _, _, OH, _), _, _, _, (parts, size), micro = p
     groups, R, K = sums.shape
     group, part = index // parts, index % parts
     width = COLUMNS * VECTOR_BYTES // x.itemsize
@@ -150,9 +151,9 @@ def _part_by_filters(index, sums, bias_sums, dy, x, rows, p):
         count = last - first
         for k in range(0, K, width):
             if K - k <= width // COLUMNS:
-                _blocks(ROWS_1, 1, sums[group], dy, x, rows, runs, count, row0, row1, k, chunk == chunk0, p)
+                _blocks(micro[0], sums[group], dy, x, rows, runs, count, row0, row1, k, chunk == chunk0, p)
             else:
-                _blocks(MR, COLUMNS, sums[group], dy, x, rows, runs, count, row0, row1, k, chunk == chunk0, p)
+                _blocks(micro[1], sums[group], dy, x, rows, runs, count, row0, row1, k, chunk == chunk0, p)
         if part == 0:
             _add_bias(bias_sums[group], dy, first, last, chunk == chunk0, p)
 
@@ -160,7 +161,7 @@ def _part_by_filters(index, sums, bias_sums, dy, x, rows, p):
 @inner
 def _runs(runs, first, last, p, item):
     """One run for each output row: where its first pixel lies in x and in dy."""
-    (_, H, W, OH, OW), (SH, _), (OC, C), (k0, c0), _ = p
+    (_, H, W, OH, OW), (SH, _), (OC, C), (k0, c0), _, _ = p
     for out_row in range(first, last):
         n, oh = out_row // OH, out_row % OH
         runs[out_row - first, 0] = ((n * H + oh * SH) * W * C + c0) * item
@@ -169,17 +170,18 @@ def _runs(runs, first, last, p, item):
 
 
 @inner
-def _blocks(MR, NV, sums, dy, x, rows, runs, count, row0, row1, k, fresh, p):
+def _blocks(micro, sums, dy, x, rows, runs, count, row0, row1, k, fresh, p):
     """Rows row0 .. row1 - 1 of dw for one block of filters; sums [R, K]."""
-    _, (_, SW), (OC, C), _, _ = p
+    _, (_, SW), (OC, C), _, _, _ = p
     item = x.itemsize
     K = sums.shape[1]
+    _, MR, block_kernel = micro
     outs = np.empty(MR, np.int64)
     for r in range(MR):
         outs[r] = r * K * item
     for r in range(row0, row1, MR):
-        micro_kernel(
-            TABLE, MR, NV, x, address(x), address(dy) + k * item, (address(runs), count), (address(rows) + 8 * r, 0),
+        run_block(
+            block_kernel, address(x), address(dy) + k * item, (address(runs), count), (address(rows) + 8 * r, 0),
             (SW * C * item, OC * item),
             (address(sums) + (r * K + k) * item, address(outs), min(MR, row1 - r), K - k), 0 if fresh else 1, 0,
         )  # fmt: skip
