@@ -33,16 +33,17 @@ def gemm(c, a, b, start, p):
     """
     (M, N, _), _, _, (size, per_chunk, _), _, _ = p
     blocks = -(-N // (COLUMNS * VECTOR_BYTES // c.itemsize))
-    parallel_for(_chunk_of_c, -(-M // size) * -(-blocks // per_chunk), (c, a, b, start, p))
+    places = address(c), address(a), address(b), address(start), c.itemsize
+    parallel_for(_chunk_of_c, -(-M // size) * -(-blocks // per_chunk), (c.dtype.type(0), places, p))
 
 
 @inner
-def _chunk_of_c(chunk, c, a, b, start, p):
+def _chunk_of_c(chunk, zero, places, p):
     (M, N, K), _, _, (size, per_chunk, deep), _, micro = p
     chunks = -(-M // size)
     row = chunk % chunks * size
     rows = row, min(row + size, M)
-    lanes = VECTOR_BYTES // c.itemsize
+    lanes = VECTOR_BYTES // places[4]
     blocks = -(-N // (COLUMNS * lanes))
     block0 = chunk // chunks * per_chunk
     block1 = min(block0 + per_chunk, blocks)
@@ -50,43 +51,48 @@ def _chunk_of_c(chunk, c, a, b, start, p):
     wide1 = block1 - 1 if narrow else block1
     for k in range(0, max(K, 1), DEPTH if deep else max(K, 1)):
         if block0 < wide1:
-            _slice_of_c(micro[1], rows, (block0, wide1), k, c, a, b, start, p)
+            _slice_of_c(micro[1], rows, (block0, wide1), k, zero, places, p)
         if narrow:
-            _slice_of_c(micro[0], rows, (wide1, block1), k, c, a, b, start, p)
+            _slice_of_c(micro[0], rows, (wide1, block1), k, zero, places, p)
 
 
 @inner
-def _slice_of_c(micro, rows, blocks, k, c, a, b, start, p):
+def _slice_of_c(micro, rows, blocks, k, zero, places, p):
     """Add the products from k on, DEPTH of them or all."""
     (_, N, K), (a0, a_row), (c0, c_row), (_, _, deep), relu, _ = p
     vectors, MR, block_kernel = micro
-    item = c.itemsize
+    c, a, b, start, item = places
     width = COLUMNS * VECTOR_BYTES // item
     depth = min(DEPTH, K - k) if deep else K
     pitch = DEPTH + LINE // item
-    tile = np.empty(MR * pitch if deep else 1, c.dtype)
+    tile = np.empty(MR * pitch * item if deep else 1, np.uint8)
     runs, offsets, outs = np.empty(3, np.int64), np.empty(MR, np.int64), np.empty(MR, np.int64)
     runs[0], runs[1], runs[2] = 0, 0, depth
     act = relu if k + depth == K else 0
     for m in range(rows[0], rows[1], MR):
         count = min(MR, rows[1] - m)
-        own = address(a) + (a0 + m * a_row + k) * item
+        own = a + (a0 + m * a_row + k) * item
         for r in range(MR):
             offsets[r] = min(r, count - 1) * (pitch if deep else a_row) * item
             outs[r] = r * c_row * item
             if deep and r < count:
-                copy_rows(
-                    1, c, address(tile) + r * pitch * item, VECTOR_BYTES, own + r * a_row * item, VECTOR_BYTES,
-                    depth * item // VECTOR_BYTES, width, width,
-                )  # fmt: skip
-                for rest in range(depth * item // VECTOR_BYTES * (VECTOR_BYTES // item), depth):
-                    tile[r * pitch + rest] = a[a0 + (m + r) * a_row + k + rest]
+                _copy(zero, address(tile) + r * pitch * item, own + r * a_row * item, depth, item)
         for block in range(blocks[0], blocks[1]):
             column = block * width
             run_block(
                 block_kernel, address(tile) if deep else own,
-                address(b) + (block * K * width + k * vectors * (width // COLUMNS)) * item,
+                b + (block * K * width + k * vectors * (width // COLUMNS)) * item,
                 (address(runs), 1), (address(offsets), 0), (0, 0),
-                (address(c) + (c0 + m * c_row + column) * item, address(outs), count, N - column),
-                address(start) + column * item if k == 0 else 1, act,
+                (c + (c0 + m * c_row + column) * item, address(outs), count, N - column),
+                start + column * item if k == 0 else 1, act,
             )  # fmt: skip
+
+
+@inner
+def _copy(zero, to, source, length, item):
+    """`length` neighbouring elements."""
+    lanes = VECTOR_BYTES // item
+    whole = length // lanes
+    copy_rows(1, zero, to, VECTOR_BYTES, source, VECTOR_BYTES, whole, lanes, lanes)
+    done, rest = whole * VECTOR_BYTES, length % lanes
+    copy_rows(1, zero, to + done, 0, source + done, 0, min(rest, 1), rest, rest)

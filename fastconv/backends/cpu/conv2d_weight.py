@@ -59,9 +59,9 @@ def backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry
         sums = scratch("conv2d sums", plan.shape, dw.dtype)
         bias_sums = scratch("conv2d bias sums", (plan.shape[0], g.OC // g.G), dw.dtype)
         run(sums, bias_sums, dy.reshape(-1), x.reshape(-1), plan.table, (*plan.p, micro))
-        if not filters_along:
-            sums = sums.reshape(plan.shape[0], *flat.shape)
-        kernels.conv2d_weight_sum(flat, db[plan.filters], sums, bias_sums, filters_along)
+        by_filter = sums.transpose(0, 2, 1) if filters_along else sums.reshape(plan.shape[0], *flat.shape)
+        np.add.reduce(by_filter, axis=0, out=flat)
+        np.add.reduce(bias_sums, axis=0, out=db[plan.filters])
 
 
 def declines_pixels(g: Conv2dGeometry) -> str | None:
@@ -84,7 +84,8 @@ def backward_weight_by_pixels(dw: Array, db: Array, dy: Array, x: Array, g: Conv
     sums = scratch("conv2d sums", (groups, g.OC, g.KH * g.KW), dw.dtype)
     bias_sums = scratch("conv2d bias sums", (groups, g.OC), dw.dtype)
     kernels.conv2d_weight_by_pixels(sums, bias_sums, dy, x.reshape(shape), (g.KH, g.KW))
-    kernels.conv2d_weight_sum(dw.reshape(g.OC, -1), db, sums, bias_sums, False)
+    np.add.reduce(sums, axis=0, out=dw.reshape(g.OC, -1))
+    np.add.reduce(bias_sums, axis=0, out=db)
 
 
 @lru_cache(maxsize=1024)

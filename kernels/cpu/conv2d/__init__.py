@@ -6,7 +6,7 @@ from .pixels import conv2d_weight_by_pixels
 from .pooled import conv2d_pool_forward
 from .pooled_backward import conv2d_pool_backward, conv2d_pool_weight_of_largest
 from .tiles import conv2d_tiles
-from .weight import conv2d_weight_by_channels, conv2d_weight_by_filters, conv2d_weight_sum
+from .weight import conv2d_weight_by_channels, conv2d_weight_by_filters
 
 __all__ = [
     "conv2d_backward_data",
@@ -20,5 +20,4 @@ __all__ = [
     "conv2d_weight_by_channels",
     "conv2d_weight_by_filters",
     "conv2d_weight_by_pixels",
-    "conv2d_weight_sum",
 ]

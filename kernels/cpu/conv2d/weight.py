@@ -185,23 +185,3 @@ def _blocks(micro, sums, dy, x, rows, runs, count, row0, row1, k, fresh, p):
             (SW * C * item, OC * item),
             (address(sums) + (r * K + k) * item, address(outs), min(MR, row1 - r), K - k), 0 if fresh else 1, 0,
         )  # fmt: skip
-
-
-@kernel
-def conv2d_weight_sum(dw, db, sums, bias_sums, by_filters):
-    """dw [K, R] and db [K] from the groups' sums: [groups, R, K] by filters, else [groups, K, R]."""
-    parallel_for(_sum_filter, len(db), (dw, db, sums, bias_sums, by_filters))
-
-
-@inner
-def _sum_filter(k, dw, db, sums, bias_sums, by_filters):
-    groups, R = len(sums), dw.shape[1]
-    for r in range(R):
-        total = sums[0, r, k] if by_filters else sums[0, k, r]
-        for g in range(1, groups):
-            total += sums[g, r, k] if by_filters else sums[g, k, r]
-        dw[k, r] = total
-    total = bias_sums[0, k]
-    for g in range(1, groups):
-        total += bias_sums[g, k]
-    db[k] = total
