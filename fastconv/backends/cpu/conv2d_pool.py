@@ -27,6 +27,11 @@ IMAGE_BYTES = 512 * 1024  # of an image's pixels as backward reads them: they st
 GRADIENT_STEPS = 6  # the time of reading a vector of the gradient, in multiply-adds
 SUMS_BYTES = 2_400_000  # of private sums that are worth their traffic
 
+# Every size of a tile is code of its own, compiled when it is first needed: few sizes, so that new shapes find theirs.
+SIZES = (1, 2, 3, 4, 5, 7, 8, 10, 12)
+BLOCKS = ((1, 1), (1, 4), (1, 10), (1, 15), (1, 30), (3, 3), (3, 8), (5, 5), (5, 6))
+PIXELS = 12 if REGISTERS == 32 else 5  # of a tile of backward-data
+
 Tile = tuple[tuple[int, ...], ...]
 _NOTHING = np.empty(0, np.float32)
 
@@ -82,24 +87,15 @@ class CpuConv2dPool(HostMemory):
         dw = result(op, out and out[1], g.w_shape, dtype)
         db = result(op, out and out[2], (g.OC,), dtype)
         alone = PERMUTES and kind == "max" and not needs_dx
-        plan = backward_plan(g, pool, activation, alone)
+        plan = backward_plan(g, pool, activation, alone, needs_dx)
         sums = scratch("conv2d sums", plan.sums, dtype)
         given = _flat(dy), _flat(y), _flat(kept), _flat(x)
         if alone:
-            kernels.conv2d_pool_weight_of_largest(as_flat(dw), db, sums, *given, plan.tile, plan.p)
+            kernels.conv2d_pool_weight_of_largest(as_flat(dw), db, sums, *given, plan.tile, (0,) * plan.act, plan.p)
         else:
             packed = scratch("conv2d filters", (plan.packed,), dtype)
-            kernels.conv2d_pool_backward(
-                _NOTHING if dx is None else as_flat(dx),
-                as_flat(dw),
-                db,
-                sums,
-                packed,
-                *given,
-                _flat(w),
-                plan.tile,
-                plan.p,
-            )
+            results = _NOTHING if dx is None else as_flat(dx), as_flat(dw), db
+            kernels.conv2d_pool_backward(*results, sums, packed, *given, _flat(w), plan.tile, plan.act, plan.p)
         return dx, dw, db
 
 
@@ -108,6 +104,7 @@ class BackwardPlan:
     """The arguments of a backward kernel that do not change from call to call."""
 
     tile: Tile
+    act: int
     p: tuple[int, ...]
     sums: tuple[int, ...]
     packed: int
@@ -165,7 +162,9 @@ def declines_backward(g: Conv2dGeometry, pool: Pool2dGeometry, kind: str) -> str
 
 
 @lru_cache(maxsize=1024)
-def backward_plan(g: Conv2dGeometry, pool: Pool2dGeometry, activation: str | None, alone: bool) -> BackwardPlan:
+def backward_plan(
+    g: Conv2dGeometry, pool: Pool2dGeometry, activation: str | None, alone: bool, needs_dx: bool
+) -> BackwardPlan:
     """How blocks of filter positions are laid over dw, and tiles of pixels over the map.
 
     alone: dw of a max pooling, without dx, straight from the largest pixels.
@@ -174,18 +173,15 @@ def backward_plan(g: Conv2dGeometry, pool: Pool2dGeometry, activation: str | Non
     columns = (g.KW + neighbours - 1) * g.C
     R, Q = _block(g.KH, columns, ACCUMULATORS + 1 if alone else POSITIONS)
     blocks = -(-g.OC // LANES)
-    vectors = 1 if g.KW * g.C <= LANES else 2
-    pixels = _even_share(2 * pool.OW, ACCUMULATORS // vectors)
+    vectors = 1 if g.KW * g.C <= LANES or not needs_dx else 2
+    pixels = _even_share(2 * pool.OW, PIXELS) if needs_dx else 2
     act = NONE if activation is None else KINDS[activation]
     da_pixel = 4 * blocks * LANES // neighbours
-    tile = (
-        (0,) * R, (0,) * Q, (0,) * neighbours, (0,) * act,
-        tuple(i * da_pixel for i in range(pixels)), (0,) * vectors, (0,) * g.KW,
-    )  # fmt: skip
+    tile = ((0,) * R, (0,) * Q, (0,) * neighbours, tuple(i * da_pixel for i in range(pixels)), (0,) * vectors)
     p = (g.N, g.C, g.H, g.W, g.OC, g.KH, g.KW, g.PH, g.PW, pool.OH, pool.OW)
     sums = (min(PARTS, g.N), blocks, -(-g.KH // R) * -(-columns // Q), R * Q + 1, LANES)
     packed = -(-g.KW * g.C // (vectors * LANES)) * vectors * LANES * g.KH * g.OC
-    return BackwardPlan(tile, p, sums, packed)
+    return BackwardPlan(tile, act, p, sums, packed)
 
 
 def _neighbours(g: Conv2dGeometry) -> int:
@@ -194,14 +190,14 @@ def _neighbours(g: Conv2dGeometry) -> int:
 
 
 def _even_share(n: int, most: int) -> int:
-    """n cut into as few pieces of at most `most` as possible: the size of a piece."""
-    return -(-n // -(-n // most))
+    """n cut into as few pieces of at most `most` as possible: the size of a piece, or the next one in SIZES below."""
+    return max(size for size in SIZES if size <= -(-n // -(-n // most)))
 
 
 def _block(rows: int, columns: int, most: int) -> tuple[int, int]:
-    """The R x Q, at most `most` in all, that cover rows x columns in the least time: each block reads the gradient."""
-    shapes = [(R, Q) for R in range(1, rows + 1) for Q in range(1, columns + 1) if most >= R * Q]
-    return min(shapes, key=lambda s: -(-rows // s[0]) * -(-columns // s[1]) * (s[0] * s[1] + GRADIENT_STEPS))
+    """The block that covers rows x columns of a filter in the least time: each block reads the gradient again."""
+    blocks = [(R, Q) for R, Q in BLOCKS if rows >= R and columns >= Q and most >= R * Q]
+    return min(blocks, key=lambda s: -(-rows // s[0]) * -(-columns // s[1]) * (s[0] * s[1] + GRADIENT_STEPS))
 
 
 def _require_chain(op: str, g: Conv2dGeometry, pool: Pool2dGeometry) -> None:

@@ -4,9 +4,10 @@ NaN stays NaN.
 """
 
 from llvmlite import ir
+from numba.core import cgutils
 
 from ..pointwise import LEAKY_RELU, LN2_HIGH, LN2_LOW, LOG2_E, Q0, Q1, Q2, Q3, Q4, Q5, RELU, SIGMOID, TANH
-from ..simd import I32, Vectors
+from ..simd import I32, I64, Vectors
 
 NONE = 1 + max(RELU, LEAKY_RELU, SIGMOID, TANH)
 SLOPE = 0.01  # of leaky_relu
@@ -46,6 +47,16 @@ class ActivationVectors(Vectors):
         if kind == SIGMOID:
             return b.fmul(b.fmul(dy, y), b.fsub(one, y))
         return b.fmul(dy, b.fsub(one, b.fmul(y, y))) if kind == TANH else dy
+
+    def differentiate_by(self, kind, dy, y):
+        """`differentiate` for a kind that is known only when the code runs."""
+        b = self.builder
+        slot = cgutils.alloca_once(b, self.type)
+        b.store(dy, slot)
+        for known in (RELU, LEAKY_RELU, SIGMOID, TANH):
+            with b.if_then(b.icmp_signed("==", kind, I64(known))):
+                b.store(self.differentiate(known, dy, y), slot)
+        return b.load(slot, typ=self.type)
 
     def _below_zero(self, x):
         return self.builder.fcmp_ordered("<", x, self.zero)

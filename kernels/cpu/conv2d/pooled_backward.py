@@ -6,8 +6,8 @@ gradient of the map stay in the nearest caches while all blocks of dw pass over 
 
 `p` is (N, C, H, W, OC, KH, KW, PH, PW, VH, VW). sums: scratch [parts, blocks of channels, blocks of positions,
 R * Q + 1, LANES], the last row of a block's first positions for the bias.
-`tile` is (R zeros, Q zeros, as many zeros as neighbours share a vector, as many as the number of the activation,
-bytes from the first pixel to each of a tile of backward-data, NV zeros, KW zeros); see the files of the tiles.
+`tile` is (R zeros, Q zeros, as many zeros as neighbours share a vector, bytes from the first pixel to each of a tile of
+backward-data, NV zeros); see the files of the tiles. `act` is the number of the activation, or as many zeros.
 """
 
 import numpy as np
@@ -23,21 +23,21 @@ from .pooled_weight import QUAD, side_by_side, weight_of_largest, weight_of_map
 
 
 @kernel
-def conv2d_pool_weight_of_largest(dw, db, sums, dy, y, kept, x, tile, p):
+def conv2d_pool_weight_of_largest(dw, db, sums, dy, y, kept, x, tile, act, p):
     """Flat dw [OC, KH, KW, C] and db [OC] from dy, y and kept (the argmax), flat [N, VH, VW, OC], and flat x."""
-    parallel_for(_largest_part, len(sums), (sums, dy, y, kept, x, tile, p))
+    parallel_for(_largest_part, len(sums), (sums, dy, y, kept, x, tile, act, p))
     _finish(dw, db, sums, tile, p)
 
 
 @kernel
-def conv2d_pool_backward(dx, dw, db, sums, packed, dy, y, kept, x, w, tile, p):
+def conv2d_pool_backward(dx, dw, db, sums, packed, dy, y, kept, x, w, tile, act, p):
     """Flat dx [N, H, W, C], or none where it is empty; dw and db. kept is the argmax or the activated map.
 
     packed: scratch [blocks of KW * C, KH, OC, NV * LANES] for w.
     """
     if len(dx):
         _pack_filter_rows(packed, w, tile, p)
-    parallel_for(_map_part, len(sums), (dx, sums, packed, dy, y, kept, x, tile, p))
+    parallel_for(_map_part, len(sums), (dx, sums, packed, dy, y, kept, x, tile, act, p))
     _finish(dw, db, sums, tile, p)
 
 
@@ -50,7 +50,7 @@ def _origin(position, tile, p):
 
 
 @kernel
-def _largest_part(part, sums, dy, y, kept, x, tile, p):
+def _largest_part(part, sums, dy, y, kept, x, tile, act, p):
     N, C, _, W, OC, KH, KW, PH, _, VH, VW = p
     parts, blocks, positions = sums.shape[:3]
     height, width = 2 * VH + KH - 1, (2 * VW + KW - 1) * C
@@ -66,14 +66,14 @@ def _largest_part(part, sums, dy, y, kept, x, tile, p):
             for position in range(positions):
                 r, q = _origin(position, tile, p)
                 weight_of_largest(
-                    (tile[0], tile[1]), tile[3], address(sums[part, block, position]),
+                    (tile[0], tile[1]), act, address(sums[part, block, position]),
                     (address(quads) + r * pitch + q * QUAD, pitch, 2 * C * QUAD),
                     (address(dy) + at * 4, address(y) + at * 4, address(kept) + at), (OC - block * LANES, OC), (VH, VW),
                 )  # fmt: skip
 
 
 @kernel
-def _map_part(part, dx, sums, packed, dy, y, kept, x, tile, p):
+def _map_part(part, dx, sums, packed, dy, y, kept, x, tile, act, p):
     N, C, H, W, OC, KH, KW, PH, _, VH, VW = p
     neighbours, RQ = len(tile[2]), len(tile[0]) * len(tile[1])
     parts, blocks, positions = sums.shape[:3]
@@ -82,8 +82,8 @@ def _map_part(part, dx, sums, packed, dy, y, kept, x, tile, p):
     steps = 2 * VW // neighbours
     da = np.empty((2 * VH, steps, blocks * LANES), np.float32)
     da_step = blocks * VECTOR_BYTES
-    e_blocks = -(-(KW * C) // (len(tile[5]) * LANES))
-    z = np.zeros((2 * (VW + KW), e_blocks * len(tile[5]) * LANES), np.float32)
+    e_blocks = -(-(KW * C) // (len(tile[4]) * LANES))
+    z = np.zeros((2 * (VW + KW), e_blocks * len(tile[4]) * LANES), np.float32)
     per_window = 4 if kept.itemsize == 4 else 1
     sums[part] = 0
     for n in range(part * N // parts, (part + 1) * N // parts):
@@ -93,7 +93,7 @@ def _map_part(part, dx, sums, packed, dy, y, kept, x, tile, p):
             kept_at = n * VH * VW * OC * per_window + block * LANES
             own = address(da) + block * VECTOR_BYTES
             pool_gradient(
-                kept, tile[2], tile[3], (own, steps * da_step, da_step), address(sums[part, block, 0, RQ]),
+                kept, tile[2], act, (own, steps * da_step, da_step), address(sums[part, block, 0, RQ]),
                 (address(dy) + at * 4, address(y) + at * 4, address(kept) + kept_at * kept.itemsize),
                 (OC - block * LANES, OC), (VH, VW),
             )  # fmt: skip
@@ -114,24 +114,24 @@ def _row_of_dx(dx, z, da, packed, row, tile, p):
     """One row of dx; `row` counts from the padding's start."""
     C, W, OC, KH, KW, PW, VH, VW = p[1], p[3], p[4], p[5], p[6], p[8], p[9], p[10]
     first, last = max(0, row - 2 * VH + 1), min(KH, row + 1)
-    pixels, da_row, z_pixel = len(tile[4]), da.shape[1] * da.shape[2] * 4, z.shape[1] * 4
+    pixels, da_row, z_pixel = len(tile[3]), da.shape[1] * da.shape[2] * 4, z.shape[1] * 4
     da_pixel = da_row // (2 * VW)
-    block_bytes = len(tile[5]) * VECTOR_BYTES
+    block_bytes = len(tile[4]) * VECTOR_BYTES
     for block in range(z_pixel // block_bytes):
         for turn in range(0, 2 * VW, pixels):
             j = min(turn, 2 * VW - pixels)
             filter_row_products(
-                (tile[4], tile[5]), (address(z) + (j + KW) * z_pixel + block * block_bytes, z_pixel),
+                (tile[3], tile[4]), (address(z) + (j + KW) * z_pixel + block * block_bytes, z_pixel),
                 (address(da) + (row - first) * da_row + j * da_pixel, -da_row),
                 address(packed) + (block * KH + first) * OC * block_bytes, (max(0, last - first), OC),
             )  # fmt: skip
-    add_filter_columns(tile[6], dx, (address(z) + (PW + KW) * z_pixel, z_pixel), (W, C))
+    add_filter_columns(dx, (address(z) + (PW + KW) * z_pixel, z_pixel), (W, C, KW))
 
 
 @kernel
 def _pack_filter_rows(packed, w, tile, p):
     C, OC, KH, KW = p[1], p[4], p[5], p[6]
-    width, E = len(tile[5]) * LANES, KW * C
+    width, E = len(tile[4]) * LANES, KW * C
     packed[:] = 0
     for k in range(OC):
         for kh in range(KH):

@@ -58,35 +58,38 @@ def _products(v, steps, columns, tuples, w):
 
 
 @intrinsic
-def add_filter_columns(typingctx, taps, dx, z, size):
+def add_filter_columns(typingctx, dx, z, size):
     """One row of dx.
 
     Args:
-        taps: KW zeros. dx: address. z: (address at the first pixel of dx, bytes of a pixel). size: (pixels, channels).
+        dx: address. z: (address at the first pixel of dx, bytes of a pixel). size: (pixels, channels, KW).
     """
-    signature = types.void(taps, dx, z, size)
+    signature = types.void(dx, z, size)
 
     def codegen(context, builder, signature, args):
-        tuples = [cgutils.unpack_tuple(builder, a) for a in args[2:]]
-        _add_columns(ActivationVectors(builder, LANES), len(taps), args[1], *tuples)
+        tuples = [cgutils.unpack_tuple(builder, a) for a in args[1:]]
+        _add_columns(ActivationVectors(builder, LANES), args[0], *tuples)
         return context.get_dummy_value()
 
     return signature, codegen
 
 
-def _add_columns(v, taps, dx, z, size):
+def _add_columns(v, dx, z, size):
     b = v.builder
     z, z_pixel = z
-    pixels, channels = size
+    pixels, channels, taps = size
     pixel = b.mul(channels, I64(4))
     back = b.sub(pixel, z_pixel)  # to the same channel of the next tap, one pixel to the left
     vectors = b.sdiv(b.add(channels, I64(v.lanes - 1)), I64(v.lanes))
+    slot = cgutils.alloca_once(b, v.type)
     with cgutils.for_range(b, vectors) as part:
         mask = v.first(b.sub(channels, b.mul(part.index, I64(v.lanes))))
         moved = b.mul(part.index, I64(v.lanes * 4))
         with cgutils.for_range(b, pixels) as i:
             own = b.add(b.add(z, moved), b.mul(i.index, z_pixel))
-            total = v.load_masked(v.at(own, 0), mask)
-            for tap in range(1, taps):
-                total = b.fadd(total, v.load_masked(v.at(own, b.mul(back, I64(tap))), mask))
-            v.store_masked(total, v.at(b.add(b.add(dx, moved), b.mul(i.index, pixel)), 0), mask)
+            b.store(v.zero, slot)
+            with cgutils.for_range(b, taps) as tap:
+                value = v.load_masked(v.at(own, b.mul(back, tap.index)), mask)
+                b.store(b.fadd(b.load(slot, typ=v.type), value), slot)
+            to = v.at(b.add(b.add(dx, moved), b.mul(i.index, pixel)), 0)
+            v.store_masked(b.load(slot, typ=v.type), to, mask)

@@ -24,8 +24,8 @@ def pool_gradient(typingctx, like, neighbours, act, da, bias, gradient, channels
     """Write one vector of channels of da, and add it up to the bias's gradient.
 
     Args:
-        like: the array of kept; its type tells max (uint8) from avg. neighbours, act: as many zeros as neighbours
-            share a vector, and as the number of the activation.
+        like: the array of kept; its type tells max (uint8) from avg. neighbours: as many zeros as neighbours
+            share a vector. act: the number of the activation.
         da: (address, bytes of a row, bytes from one vector of a row to the next). bias: address of LANES sums.
         gradient: addresses of dy, y and kept at the vector's first channel.
         channels: (left from there on, of a pixel in memory). size: (rows of windows, windows of a row).
@@ -35,7 +35,7 @@ def pool_gradient(typingctx, like, neighbours, act, da, bias, gradient, channels
 
     def codegen(context, builder, signature, args):
         tuples = [cgutils.unpack_tuple(builder, a) for a in (args[3], *args[5:])]
-        _Gradient(ActivationVectors(builder, LANES), len(neighbours), len(act), largest).emit(args[4], *tuples)
+        _Gradient(ActivationVectors(builder, LANES), len(neighbours), args[2], largest).emit(args[4], *tuples)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -82,17 +82,17 @@ class _Gradient:
         for row in SIDES:
             left = b.add(b.add(kept, own), map_row if row else I64(0))
             if self.shared:
-                values.append(v.differentiate(self.act, self._twice(share), self._neighbours(left, mask)))
+                values.append(v.differentiate_by(self.act, self._twice(share), self._neighbours(left, mask)))
             else:
                 for address in (left, b.add(left, pixel)):
-                    values.append(v.differentiate(self.act, share, v.load_masked(v.at(address, 0), mask)))
+                    values.append(v.differentiate_by(self.act, share, v.load_masked(v.at(address, 0), mask)))
         return values
 
     def _largest(self, at, gradient, pitch, mask):
         b, v, part = self.b, self.v, self.part
         own = b.mul(at, pitch)
         dy, y = (part.load_masked(v.at(a, b.mul(own, I64(4))), mask) for a in gradient[:2])
-        d = part.differentiate(self.act, dy, y)
+        d = part.differentiate_by(self.act, dy, y)
         places = b.zext(load_bytes(part, v.at(gradient[2], own), mask), part.integers)
         values = [b.select(b.icmp_signed("==", places, part.whole(k)), d, part.zero) for k in range(4)]
         return [self._joined(*values[k : k + 2]) for k in (0, 2)] if self.shared else values
