@@ -16,6 +16,7 @@ import pytest
 from cases import CONV_CASES, FUSED_CASES, POOL_CASES, conv_values, floats
 
 from fastconv.backends import select, workspace
+from fastconv.backends.host import ALIGNMENT
 from fastconv.errors import FastconvError
 
 pytestmark = [
@@ -157,7 +158,7 @@ def adam(be, p, g, m, v):
 
 def touch_everything(side, dtype):
     """Every call with guarded arrays and scratch gives the bits that it gives with plain ones."""
-    be, plain_scratch = select.get("cpu"), workspace._aligned
+    be, plain_scratch = select.get("cpu"), workspace.aligned
     for name, function, arrays in calls(be, dtype):
         print(name, flush=True)
         try:
@@ -165,9 +166,9 @@ def touch_everything(side, dtype):
         except FastconvError:
             continue  # an algorithm that declines this problem
         workspace.release()
-        workspace._aligned = lambda size: fenced(size, side, workspace.ALIGNMENT)
+        workspace.aligned = lambda size: fenced(size, side, ALIGNMENT)
         guarded_results = function(*(guarded(a, side) for a in arrays))
-        workspace._aligned = plain_scratch
+        workspace.aligned = plain_scratch
         workspace.release()
         for a, b in zip(plain, guarded_results, strict=True):
             assert a.tobytes() == b.tobytes(), name
