@@ -1,0 +1,16 @@
+"""The specification: every operation in plain NumPy, close to its formula; slow and short on purpose."""
+
+from .conv2d import ReferenceConv2d
+from .linear import ReferenceLinear
+from .loss import ReferenceLoss
+from .pointwise import ReferencePointwise
+from .pool2d import ReferencePool2d
+from .update import ReferenceUpdate
+
+
+class ReferenceBackend(
+    ReferenceConv2d, ReferencePool2d, ReferenceLinear, ReferencePointwise, ReferenceLoss, ReferenceUpdate
+):
+    """Plain NumPy, float32 and float64."""
+
+    name = "reference"
