@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
+import reference
 
 import fastconv as fc
 from fastconv.lectures import Affine, Convolution, Pooling, Relu, Sigmoid, SoftmaxWithLoss, col2im, im2col
-
-import reference
 
 
 @pytest.fixture
