@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,12 @@ WIDE = 150  # columns where the output is no terminal
 
 
 def bench(
-    groups: Annotated[str, typer.Option(help="Comma-separated: conv, pool, matmul, steps, startup, ...")] = "all",
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: conv, pool, matmul, steps, startup, runs, ... Default: all; runs if --full."
+        ),
+    ] = None,
     networks: Annotated[str, typer.Option(help="Comma-separated names of networks.")] = "all",
     peers: Annotated[
         str | None, typer.Option(help="Comma-separated: torch, jax, numpy, ...; 'none'. Default: those installed.")
@@ -23,6 +29,7 @@ def bench(
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Draw roofline and ratios into this file.")] = None,
     readme: Annotated[Path | None, typer.Option(help="Rewrite the table between this file's markers.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="The folder with MNIST's files, for whole runs.")] = None,
     compare: Annotated[Path | None, typer.Option(help="Show what changed since these results (JSON).")] = None,
 ) -> None:
     """Time the engine's work beside its peers: layers, steps, start-up, memory."""
@@ -35,6 +42,8 @@ def bench(
     console = Console()
     if not console.is_terminal:
         console.width = WIDE
+    if data_root:
+        os.environ["FASTCONV_DATA"] = str(data_root)
     old = _load(Results, compare)
     works = _works(groups, networks, full)
     chosen = suite.default_peers(not full) if peers is None else _names(peers, "peer", suite.PEERS)
@@ -77,9 +86,12 @@ def _run(console, works, peers, full, threads):
 
 def _works(groups, networks, full):
     from . import shapes
-    from .work import FAMILIES, GROUPS, select
+    from .work import FAMILIES, GROUPS, LONG, select
 
-    names = _names(groups, "group", (*GROUPS, *FAMILIES))
+    if groups is None:
+        names = [group for group in GROUPS if full or group not in LONG]
+    else:
+        names = _names(groups, "group", (*GROUPS, *FAMILIES))
     wanted = [group for name in names for group in FAMILIES.get(name, (name,))]
     works = select(wanted, _names(networks, "network", shapes.NETWORKS), quick=not full)
     if not works:

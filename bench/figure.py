@@ -25,7 +25,7 @@ NAMES = {
     "conv2d_forward": "convolution forward", "conv2d_backward_data": "convolution, input gradient",
     "conv2d_backward_weight": "convolution, filter gradient", "matmul": "matrix product", "pooling": "pooling",
     "pointwise": "pointwise", "update": "optimizer", "training_step": "training step", "inference": "inference",
-    "startup": "start-up", "memory": "memory",
+    "startup": "start-up", "memory": "memory", "runs": "whole runs",
 }  # fmt: skip
 
 

@@ -82,6 +82,7 @@ def _lenet5(
 
 
 LENET5 = _lenet5("lenet5", "LeNet-5", (1, 28, 28), 6, 16, "tanh", "avg")
+LENET5_RELU = _lenet5("lenet5_relu", "LeNet-5 with ReLU and max pooling", (1, 28, 28), 6, 16, "relu", "max")
 # The lectures' improved network: max pooling, 32 and 64 maps.
 LENET5_CIFAR = _lenet5("lenet5_cifar", "LeNet-5 on CIFAR-10", (3, 32, 32), 32, 64, "relu", "max")
 

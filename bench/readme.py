@@ -12,7 +12,7 @@ from .work import GROUPS
 
 BEGIN, END = "<!-- bench:cpu -->", "<!-- /bench -->"
 # These rows are shown one by one, the others as means by class.
-SINGLE = ("training_step", "inference", "threads", "startup", "memory")
+SINGLE = ("training_step", "inference", "threads", "startup", "memory", "runs")
 
 
 def rewrite(path: Path, results: Results) -> str:
@@ -74,7 +74,7 @@ def _single_rows(results: Results, peers: list[str]) -> list[list[str]]:
 
 def _single_title(work) -> str:
     batch = f", batch {work.sizes['N']}" if set(work.sizes) == {"network", "N"} else ""
-    what = "" if work.group == "startup" else f"{GROUPS[work.group].split(':')[0]}: "
+    what = "" if work.group in ("startup", "runs") else f"{GROUPS[work.group].split(':')[0]}: "
     return f"{what}{work.layer}{batch}"
 
 

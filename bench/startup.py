@@ -6,16 +6,15 @@ Each round starts a fresh process for every contestant in turn.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from statistics import median
 
+from . import child
 from .measure import Row, Settings, Timing
 from .peers import CONTESTANTS, ENGINE
-from .peers.process import ContestantError, environment
+from .peers.process import environment
 from .work import Work
 
 IMPORTS = {
@@ -28,7 +27,6 @@ IMPORTS = {
 }
 # Where the contestants keep compiled code.
 CACHES = ("FASTCONV_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR")
-PATIENCE = 300  # seconds
 
 
 def measure(work: Work, peers: list[str], settings: Settings) -> Row:
@@ -60,24 +58,24 @@ class Runs:
         self.folder = folder
 
     def help(self) -> float:
-        return _wall([sys.executable, "-m", "fastconv", "--help"], self.environment)
+        return child.wall([sys.executable, "-m", "fastconv", "--help"], self.environment)
 
     def warm_step(self, name: str) -> Callable[[], float]:
         """A first step that finds all it needs compiled on disk."""
-        return lambda: _until_done(self._step(name), self._with_caches(self.folder))
+        return lambda: child.until_line(self._step(name), self._with_caches(self.folder))[0]
 
     def cold_step(self, name: str) -> Callable[[], float]:
         """A first step that finds nothing."""
 
         def run() -> float:
             with tempfile.TemporaryDirectory(dir=self.folder) as empty:
-                return _until_done(self._step(name), self._with_caches(empty))
+                return child.until_line(self._step(name), self._with_caches(empty))[0]
 
         return run
 
     def memory(self, name: str) -> dict[str, int]:
         """Peak growth in bytes by variant; empty where the system does not say."""
-        return json.loads(_output([*self._step(name), "memory"], self.environment))
+        return json.loads(child.output([*self._step(name), "memory"], self.environment))
 
     def _step(self, name: str) -> list[str]:
         return [sys.executable, "-m", "fastconv.bench.peers.first_step", name, self.request]
@@ -112,32 +110,4 @@ def _in_turn(runs: dict[str, Callable[[], float]], rounds: int, warm_up: bool = 
 
 def _importer(modules: str) -> Callable[[], float]:
     code = f"import time; t = time.perf_counter(); import {modules}; print(time.perf_counter() - t)"
-    return lambda: float(_output([sys.executable, "-c", code], None))
-
-
-def _wall(command: list[str], env: dict[str, str]) -> float:
-    start = time.perf_counter()
-    _output(command, env)
-    return time.perf_counter() - start
-
-
-def _output(command: list[str], env: dict[str, str] | None) -> str:
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    if done.returncode:
-        raise ContestantError(f"{' '.join(command[1:4])} failed:\n{done.stderr[-2000:]}")
-    return done.stdout
-
-
-def _until_done(command: list[str], env: dict[str, str]) -> float:
-    """Seconds from the start of the process to its first line: what it does to end is not counted."""
-    with tempfile.TemporaryFile("w+") as errors:
-        start = time.perf_counter()
-        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=errors, text=True)
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        seconds = time.perf_counter() - start
-        process.communicate(timeout=PATIENCE)
-        if not line:
-            errors.seek(0)
-            raise ContestantError(f"{' '.join(command[1:4])} failed:\n{errors.read()[-2000:]}")
-    return seconds
+    return lambda: float(child.output([sys.executable, "-c", code], None))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
-from . import machine, measure, startup
+from . import machine, measure, runs, startup
 from .measure import Arena, Row, Settings
 from .peak import Limits
 from .peers import CONTESTANTS, PEERS, missing
@@ -17,7 +17,7 @@ from .results import Results
 from .work import Work
 
 QUICK, FULL = Settings(rounds=7, seconds=0.005), Settings(rounds=11, seconds=0.03)
-OWN_PROCESSES = ("startup", "memory")
+OWN_PROCESSES = ("startup", "memory", "runs")
 
 
 def default_peers(quick: bool) -> list[str]:
@@ -57,6 +57,8 @@ def run(works: list[Work], peers: list[str], settings: Settings, on_row: Callabl
 
 def _row(work: Work, arena: Arena, errors: list[str]) -> Row | None:
     try:
+        if work.group == "runs":
+            return runs.measure(work, arena.peers, arena.settings)
         if work.group in OWN_PROCESSES:
             return startup.measure(work, arena.peers, arena.settings)
         return arena.measure(work)

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastconv.geometry import Conv2dGeometry, Pool2dGeometry
 
-from . import networks, shapes
+from . import networks, recipes, shapes
 from .networks import Network
 
 # Groups in the order of the report, with what their rows are.
@@ -27,7 +27,9 @@ GROUPS = {
     "threads": "All threads against one",
     "startup": "Start-up",
     "memory": "Peak memory of a training step beyond parameters and input",
+    "runs": "Whole runs on MNIST",
 }
+LONG = ("runs",)  # left out of the short selection unless asked for by name
 PASSES = ("forward", "backward_data", "backward_weight")
 # Short names for --groups.
 FAMILIES = {"conv": tuple(f"conv2d_{p}" for p in PASSES), "pool": ("pooling",), "steps": ("training_step", "inference")}
@@ -94,6 +96,7 @@ def select(groups: Iterable[str] = GROUPS, chosen: Iterable[str] = shapes.NETWOR
         "threads": lambda: _threads(chosen),
         "startup": lambda: _startup(chosen),
         "memory": lambda: _memory(chosen),
+        "runs": lambda: _runs(chosen),
     }
     wanted = set(groups)
     return [work for group in GROUPS if group in wanted for work in makers[group]()]
@@ -235,6 +238,28 @@ def _memory(chosen: list[str]) -> Iterator[Work]:
             group="memory", operation="training_memory", network=network.name, layer=network.title, kind="memory",
             shape="mb100", sizes={"network": network.name, "N": 100}, unit="bytes",
         )  # fmt: skip
+
+
+def _runs(chosen: list[str]) -> Iterator[Work]:
+    for network in _small(chosen):
+        if network.name in recipes.EPOCHS:
+            recipe = recipes.EPOCHS[network.name]
+            batches = recipes.IMAGES // recipe.batch_size
+            yield _run(
+                network, "training_epoch", "epoch", f"one epoch of {network.title}", network.name,
+                batches * networks.training_flops(network, recipe.batch_size),
+            )  # fmt: skip
+    if networks.LENET5 in _small(chosen):
+        for name in recipes.TARGETS:
+            title = f"process start to {name} % of the test images, LeNet-5"
+            yield _run(networks.LENET5, "training_run", "accuracy", title, name)
+
+
+def _run(network: Network, operation: str, kind: str, layer: str, recipe: str, flops: int = 0) -> Work:
+    return Work(
+        group="runs", operation=operation, network=network.name, layer=layer, kind=kind,
+        shape=recipes.find(recipe).text, sizes={"recipe": recipe}, flops=flops,
+    )  # fmt: skip
 
 
 def _small(chosen: Iterable[str]) -> list[Network]:

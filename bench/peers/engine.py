@@ -124,7 +124,8 @@ class Engine(Contestant):
         return next(c.name for c in self.be.explain(g, direction) if c.declined is None)
 
 
-def _model(network: Network, values: list[np.ndarray], dropout: bool) -> fc.nn.Sequential:
+def build(network: Network, values: list[np.ndarray], dropout: bool) -> fc.nn.Sequential:
+    """The network with these first weights and biases."""
     layers = []
     for step in network_steps(network, 1):
         C = step.x_shape[1]
@@ -151,7 +152,7 @@ def _training(make: Callable[..., Step], network: Network, a: Arrays) -> Variant
     x, labels = fc.tensor(a["x"]), fc.tensor(a["labels"])
 
     def step(lr: float, dropout: bool) -> Callable[[], fc.Tensor]:
-        model = _model(network, a["params"], dropout)
+        model = build(network, a["params"], dropout)
         run = make(model, fc.nn.CrossEntropyLoss(), fc.optim.Adam(model.parameters(), lr=lr))
         return lambda: run(x, labels)
 
@@ -163,7 +164,7 @@ def _training(make: Callable[..., Step], network: Network, a: Arrays) -> Variant
 
 
 def _inference(make: Callable[..., Step], network: Network, a: Arrays) -> Variant:
-    model, x = _model(network, a["params"], dropout=True).eval(), fc.tensor(a["x"])
+    model, x = build(network, a["params"], dropout=True).eval(), fc.tensor(a["x"])
     predict = make(model)
     return Variant(lambda: predict(x), lambda: [predict(x).numpy()])
 

@@ -134,7 +134,7 @@ class PyTorch(Contestant):
     def _step(
         self, network: Network, a: Arrays, memory: torch.memory_format, lr: float, dropout: bool
     ) -> Callable[[], torch.Tensor]:
-        model = _model(network, a["params"], dropout).to(memory_format=memory)
+        model = build(network, a["params"], dropout).to(memory_format=memory)
         x, labels = _tensor(a["x"], memory), torch.from_numpy(a["labels"])
         optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=self.fused or None)
 
@@ -153,7 +153,7 @@ class PyTorch(Contestant):
         return step
 
     def _inference(self, network: Network, a: Arrays, memory: torch.memory_format) -> Variant:
-        model = _model(network, a["params"], dropout=True).eval().to(memory_format=memory)
+        model = build(network, a["params"], dropout=True).eval().to(memory_format=memory)
         run, x = torch.compile(model) if self.compiled else model, _tensor(a["x"], memory)
 
         def predict() -> torch.Tensor:
@@ -226,7 +226,8 @@ def _adam(a: Arrays, fused: bool) -> Variant:
     return Variant(optimizer.step, result)
 
 
-def _model(network: Network, values: list[np.ndarray], dropout: bool) -> nn.Sequential:
+def build(network: Network, values: list[np.ndarray], dropout: bool) -> nn.Sequential:
+    """The network with these first weights and biases."""
     layers: list[nn.Module] = []
     for step in network_steps(network, 1):
         C = step.x_shape[1]
