@@ -11,7 +11,7 @@ them, which is little beside the products; then every block of output channels g
 
 import numpy as np
 
-from ..jit import kernel
+from ..jit import inner, kernel
 from ..parallel import parallel_for
 from ..rows import copy_rows
 from ..simd import address
@@ -37,7 +37,7 @@ def conv2d_pool_forward(y, kept, x, w, b, packed, start, tile, p):
     parallel_for(_band, N * (-(-VH // rows)), (y, kept, x, packed, start, tile, p))
 
 
-@kernel
+@inner
 def pack_filters(packed, w, OC, sizes, tile):
     """packed [blocks][KH][E + (neighbours - 1) C][NV vectors]: filter k in lane k, its copy for the right neighbour
     C steps later in the second half."""
@@ -54,7 +54,7 @@ def pack_filters(packed, w, OC, sizes, tile):
                     packed[(first + e) * width + lane + side * (LANES // 2)] = w[(k * KH + kh) * E + e]
 
 
-@kernel
+@inner
 def rows_of_x(buffer, x, n, top, rows, p):
     """(flat rows, elements of a row): `rows` rows of image n from `top` (of the unpadded image) on, with the columns
     that the pooled part of the map reads. Where padding is among them, a copy in `buffer`, which must come with zeros.
@@ -73,7 +73,7 @@ def rows_of_x(buffer, x, n, top, rows, p):
     return buffer, width
 
 
-@kernel
+@inner
 def _band(chunk, y, kept, x, packed, start, tile, p):
     _, C, _, _, OC, KH, KW, PH, _, VH, VW, rows = p
     bands = -(-VH // rows)

@@ -12,7 +12,7 @@ backward-data, NV zeros); see the files of the tiles. `act` is the number of the
 
 import numpy as np
 
-from ..jit import kernel
+from ..jit import inner, kernel
 from ..parallel import parallel_for
 from ..simd import VECTOR_BYTES, address
 from .pooled import rows_of_x
@@ -41,7 +41,7 @@ def conv2d_pool_backward(dx, dw, db, sums, packed, dy, y, kept, x, w, tile, act,
     _finish(dw, db, sums, tile, p)
 
 
-@kernel
+@inner
 def _origin(position, tile, p):
     """The first filter position (row, element of the row) of a block; the last blocks do some again."""
     KH, depth, R, Q = p[5], (p[6] + len(tile[2]) - 1) * p[1], len(tile[0]), len(tile[1])
@@ -49,7 +49,7 @@ def _origin(position, tile, p):
     return min(position // across * R, KH - R), min(position % across * Q, depth - Q)
 
 
-@kernel
+@inner
 def _largest_part(part, sums, dy, y, kept, x, tile, act, p):
     N, C, _, W, OC, KH, KW, PH, _, VH, VW = p
     parts, blocks, positions = sums.shape[:3]
@@ -72,7 +72,7 @@ def _largest_part(part, sums, dy, y, kept, x, tile, act, p):
                 )  # fmt: skip
 
 
-@kernel
+@inner
 def _map_part(part, dx, sums, packed, dy, y, kept, x, tile, act, p):
     N, C, H, W, OC, KH, KW, PH, _, VH, VW = p
     neighbours, RQ = len(tile[2]), len(tile[0]) * len(tile[1])
@@ -109,7 +109,7 @@ def _map_part(part, dx, sums, packed, dy, y, kept, x, tile, act, p):
                 _row_of_dx(address(dx) + (n * H + h) * W * C * 4, z, da, packed, h + PH, tile, p)
 
 
-@kernel
+@inner
 def _row_of_dx(dx, z, da, packed, row, tile, p):
     """One row of dx; `row` counts from the padding's start."""
     C, W, OC, KH, KW, PW, VH, VW = p[1], p[3], p[4], p[5], p[6], p[8], p[9], p[10]
@@ -128,7 +128,7 @@ def _row_of_dx(dx, z, da, packed, row, tile, p):
     add_filter_columns(dx, (address(z) + (PW + KW) * z_pixel, z_pixel), (W, C, KW))
 
 
-@kernel
+@inner
 def _pack_filter_rows(packed, w, tile, p):
     C, OC, KH, KW = p[1], p[4], p[5], p[6]
     width, E = len(tile[4]) * LANES, KW * C
@@ -139,7 +139,7 @@ def _pack_filter_rows(packed, w, tile, p):
                 packed[((e // width * KH + kh) * OC + k) * width + e % width] = w[(k * KH + kh) * E + e]
 
 
-@kernel
+@inner
 def _finish(dw, db, sums, tile, p):
     """Add the parts in their order, and put every filter's own numbers together."""
     total = sums[0].reshape(-1)
