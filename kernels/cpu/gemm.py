@@ -7,6 +7,11 @@ of c and some blocks of its columns. Deep products are cut along k: DEPTH rows o
 the second-level cache while its rows of a pass over them, and the rows of each tile of a are first copied next to one
 another, because rows a power of two apart would fight for the same places in the first-level cache. c collects the
 parts in the order of k, so that the result does not depend on the number of threads.
+
+Ladder (AMD Zen 5, 2 cores, AVX-512, float32, GFLOP/s of about 520):
+    2048 x 2048 x 2048     388, MKL through PyTorch 213
+    100 x 4320 x 100       b turned while packed: 114; its masked rows kept inside the array (a masked read from a
+                           page that is missing takes hundreds of cycles): 170; PyTorch 179
 """
 
 import numpy as np

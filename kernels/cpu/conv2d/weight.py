@@ -11,6 +11,16 @@ A chunk's dy and x stay in the second-level cache while all blocks of dw pass ov
 
 The work is cut into groups of pixels, each with sums of its own, by parts of dw. The groups are added in their order,
 so that the result does not depend on the number of threads.
+
+Ladder (AMD Zen 5, 2 cores, AVX-512, float32, GFLOP/s of about 520; other work ran beside all
+but the last column):
+                                     in place, by rows   panels of 512 pixels   bias in vectors, quiet machine
+    3x3, 512 channels, 28 x 28, N 4        203                  364                       459
+    3x3, 64 channels, 56 x 56, N 16        361                  360                       403
+    7x7/2, 3 channels, 224, N 16            82                  255                       291
+    5x5, 1 to 30 channels, 28, N 100       132                  276                       294
+Chunks of 128, 256 and 1024 pixels were within 3 % of 512. Pixels whose channels are 2 KiB apart share places in both
+caches: read in place they were what held 512 channels down.
 """
 
 import numpy as np
