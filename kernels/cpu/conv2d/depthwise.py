@@ -18,10 +18,10 @@ from ..lanes import add, load, pointer_to, store
 from ..parallel import parallel_for, span
 from ..pool2d.windows import clear
 from ..simd import VECTOR_BYTES, address
-from .depthwise_tile import filter_pixels, weigh_pixels
+from .depthwise_tile import call
 
-PIXELS = 5  # divides the inner 110, 55, 10 and 5 pixels of common maps, wastes little of 54, 27, 26, 13 and 12
 CHUNK = 32768  # multiply-adds that are worth a chunk
+AXIS = 8  # numbers of a phase
 
 
 @kernel
@@ -30,80 +30,72 @@ def conv2d_depthwise(y, x, w, bias, packed, rows, columns, p):
 
     Args:
         w: [C, KH, KW]. bias: [C]. packed: scratch, [KH, KW, C].
-        rows, columns: [phases, 6] of an axis: taps, first tap, step of taps, place of the first in the source at the
-            phase's first pixel, step of places from pixel to pixel, and from tap to tap.
-        p: (N, C; H, W of y; phases of rows, of columns; H, W of x; KH, KW; act).
+        rows, columns: [phases, AXIS] of an axis: taps, first tap, step of taps, place of the first in the source at the
+            phase's first pixel, step of places from pixel to pixel, and from tap to tap; of columns also the address of
+            the form that computes a line of pixels, and whether it takes those at the edges too.
+        p: (N, C; H, W of y; phases of rows, of columns; H, W of x; KH, KW; act; pixels at a time,
+            address of the form for one pixel).
     """
-    N, C, I, J, _, _, _, _, KH, KW, _ = p
+    N, C, I, J, _, _, _, _, KH, KW, _, _, _ = p
     T = KH * KW
     for c in range(C):
         for t in range(T):
             packed[t * C + c] = w[c * T + t]
     chunks = max(1, min(N * I, N * I * J * C * T // CHUNK))
     places = address(y), address(x), address(packed), address(bias)
-    parallel_for(
-        _rows_of_pixels, chunks, (chunks, pointer_to(y), y.itemsize, places, pointer_to(rows), pointer_to(columns), p)
-    )
+    parallel_for(_rows_of_pixels, chunks, (chunks, y.itemsize, places, pointer_to(rows), pointer_to(columns), p))
 
 
 @inner
-def _rows_of_pixels(chunk, chunks, like, item, places, rows, columns, p):
-    N, C, I, J, SI, SJ, H, W, KH, KW, act = p
+def _rows_of_pixels(chunk, chunks, item, places, rows, columns, p):
+    N, C, I, J, SI, SJ, H, W, KH, KW, act, P, single = p
     y, x, w, bias = places
     pixel = C * item
     first, last = span(chunk, chunks, N * I, 1)
     for row in range(first, last):
         n, i = row // I, row % I
-        a = i % SI * 6
+        a = i % SI * AXIS
         dilation = rows[a + 5]
         top = rows[a + 3] + i // SI * rows[a + 4]
         t0, t1 = _inside(top, rows[a], dilation, H)
         x_row = x + (n * H + top + t0 * dilation) * W * pixel
         w_row = w + (rows[a + 1] + t0 * rows[a + 2]) * KW * pixel
-        steps = dilation * W * pixel, rows[a + 2] * KW * pixel
+        steps = dilation * W * pixel, rows[a + 2] * KW * pixel, t1 - t0
         for phase in range(SJ):
-            b = phase * 6
+            b = phase * AXIS
             line = columns[b], columns[b + 1], columns[b + 2], columns[b + 3], columns[b + 4], columns[b + 5]
-            own = y + (row * J + phase) * pixel, x_row, w_row, bias
-            _line_of_pixels(like, item, own, steps, t1 - t0, (J - phase + SJ - 1) // SJ, line, p)
+            _line_of_pixels(
+                (y + (row * J + phase) * pixel, x_row, w_row, bias), steps, (J - phase + SJ - 1) // SJ, line,
+                (columns[b + 6], columns[b + 7]), pixel, p,
+            )  # fmt: skip
 
 
 @inner
-def _line_of_pixels(like, item, places, row_steps, KH, count, line, p):
-    """The `count` pixels of one phase in a row."""
-    C, SJ, W, act = p[1], p[5], p[7], p[10]
+def _line_of_pixels(places, row_steps, count, line, form, pixel, p):
+    """The `count` pixels of one phase in a row: most of them together, those at edges one by one where need be."""
+    C, SJ, W, act, P, single = p[1], p[5], p[7], p[10], p[11], p[12]
     y, x, w, bias = places
+    x_row, w_row, KH = row_steps
     taps, k0, kstep, start, step, dilation = line
-    pixel = C * item
-    lo, hi = _whole(start, step, taps, dilation, W, count)
-    if hi - lo < PIXELS or C * item < VECTOR_BYTES:
+    together, edges = form
+    lo, hi = (0, count) if edges else _whole(start, step, taps, dilation, W, count)
+    if hi - lo < P or together == 0:
         lo = hi = count
-    x_steps = row_steps[0], step * pixel, dilation * pixel
-    w_steps = row_steps[1], kstep * pixel
-    shared = step if dilation == 1 else 0
+    y_q, x_q, x_tap, w_tap = SJ * pixel, step * pixel, dilation * pixel, kstep * pixel
+    if lo < hi:
+        left = start + lo * step
+        call(together, (
+            C, hi - lo, y + lo * y_q, y_q, x + left * pixel, x_row, x_q, x_tap, w + k0 * pixel, w_row, w_tap,
+            bias, KH, taps, act, left, dilation, W,
+        ))  # fmt: skip
     for edge in range(count - hi + lo):
         j = edge if edge < lo else edge + hi - lo
         left = start + j * step
         t0, t1 = _inside(left, taps, dilation, W)
-        filter_pixels(
-            1, 0, 0, like, C, (y + j * SJ * pixel, 0), (x + (left + t0 * dilation) * pixel, *x_steps),
-            (w + (k0 + t0 * kstep) * pixel, *w_steps), (KH, t1 - t0), bias, act,
-        )  # fmt: skip
-    for tile in range(lo, hi, PIXELS):
-        j = min(tile, hi - PIXELS)
-        out = y + j * SJ * pixel, SJ * pixel
-        source = x + (start + j * step) * pixel, *x_steps
-        filters = w + k0 * pixel, *w_steps
-        if taps == 3 and shared == 1:
-            filter_pixels(PIXELS, 3, 1, like, C, out, source, filters, (KH, taps), bias, act)
-        elif taps == 3 and shared == 2:
-            filter_pixels(PIXELS, 3, 2, like, C, out, source, filters, (KH, taps), bias, act)
-        elif taps == 5 and shared == 1:
-            filter_pixels(PIXELS, 5, 1, like, C, out, source, filters, (KH, taps), bias, act)
-        elif taps == 7 and shared == 1:
-            filter_pixels(PIXELS, 7, 1, like, C, out, source, filters, (KH, taps), bias, act)
-        else:
-            filter_pixels(PIXELS, 0, 0, like, C, out, source, filters, (KH, taps), bias, act)
+        call(single, (
+            C, 1, y + j * y_q, 0, x + (left + t0 * dilation) * pixel, x_row, 0, x_tap,
+            w + (k0 + t0 * kstep) * pixel, w_row, w_tap, bias, KH, t1 - t0, act, 0, 0, 0,
+        ))  # fmt: skip
 
 
 @inner
@@ -125,71 +117,51 @@ def _whole(start, step, taps, dilation, size, count):
 
 
 @kernel
-def conv2d_depthwise_weight(dw, db, sums, dy, x, p):
+def conv2d_depthwise_weight(dw, db, sums, dy, x, forms, p):
     """Flat dw [C, KH, KW] and db [C] from flat dy and x.
 
-    sums: scratch [parts, KH * KW + 1, channels up to whole vectors]; the last row of a part is for db.
-    p: (N, C, H, W, OH, OW, KH, KW, SH, SW, PH, PW, DH, DW).
+    Args:
+        sums: scratch [parts, KH * KW + 1, channels up to whole vectors]; the last row of a part is for db.
+        forms: (taps of a row of the filter at a time, rows at a time where there are so many; addresses of the forms
+            for these, for one row, for none).
+        p: (N, C, H, W, OH, OW, KH, KW, SH, SW, PH, PW, DH, DW).
     """
     parts, rows, pitch = sums.shape
     shape = parts, rows, pitch, p[1], sums.itemsize
     own = pointer_to(sums)
-    parallel_for(_part_of_rows, parts, (own, address(sums), address(dy), address(x), shape, p))
+    parallel_for(_part_of_rows, parts, (own, address(sums), address(dy), address(x), shape, forms, p))
     parallel_for(_sum_of_parts, rows, (pointer_to(dw), pointer_to(db), own, shape))
 
 
 @inner
-def _part_of_rows(part, sums, places, dy, x, shape, p):
+def _part_of_rows(part, sums, places, dy, x, shape, forms, p):
     OH, OW, KH, KW, SH, SW, PH, PW, DH, DW = p[4:]
     parts, rows, pitch, C, item = shape
+    taps, many, several, one, none = forms
     N, H, W = p[0], p[2], p[3]
     clear(sums, part * rows * pitch, rows * pitch)
     first, last = span(part, parts, N * OH, 1)
     own = places + part * rows * pitch * item
-    lo, hi = _whole(-PW, SW, KW, DW, W, OW)
+    pixel, tap = C * item, pitch * item
     for row in range(first, last):
-        n, oh = row // OH, row % OH
-        top = oh * SH - PH
+        top = row % OH * SH - PH
         t0, t1 = _inside(top, KH, DH, H)
-        bias = own + (rows - 1) * pitch * item
-        dy_row = dy + row * OW * C * item
+        bias, dy_row = own + KH * KW * tap, dy + row * OW * pixel
         if t0 == t1:
-            weigh_pixels(1, 0, sums, C, (own, 0, 0), bias, (dy_row, C * item), (x, 0, 0, 0), (0, OW, OW), (0, 0, 0, W))
+            call(none, (C, OW, own, 0, 0, bias, dy_row, x, 0, 0, 0, 0, OW, 0, 0, 0, W))
         kh = t0
         while kh < t1:
-            many = 3 if KW == 3 and kh + 3 <= t1 else 1
-            x_row = x + (n * H + top + kh * DH) * W * C * item
-            _taps_of_row(sums, (own + kh * KW * pitch * item, bias, dy_row, x_row), many, lo, hi, shape, p)
-            bias = 0
-            kh += many
-
-
-@inner
-def _taps_of_row(like, places, many, lo, hi, shape, p):
-    """Add a row of dy to the sums of `many` rows of the filter, each with its own row of x."""
-    W, OW, KW, SW, PW, DH, DW = p[3], p[5], p[7], p[9], p[11], p[12], p[13]
-    _, _, pitch, C, item = shape
-    sums, bias, dy, x = places
-    pixel, tap = C * item, pitch * item
-    out, given = (sums, KW * tap, tap), (dy, pixel)
-    source = x - PW * pixel, DH * W * pixel, SW * pixel, DW * pixel
-    edges, columns = (lo, hi, OW), (-PW, SW, DW, W)
-    if many == 3:
-        weigh_pixels(3, 3, like, C, out, bias, given, source, edges, columns)
-    elif KW == 3:
-        weigh_pixels(1, 3, like, C, out, bias, given, source, edges, columns)
-    elif KW == 5:
-        weigh_pixels(1, 5, like, C, out, bias, given, source, edges, columns)
-    elif KW == 7:
-        weigh_pixels(1, 7, like, C, out, bias, given, source, edges, columns)
-    else:
-        for kw in range(KW):
-            start = kw * DW - PW
-            first, last = _whole(start, SW, 1, 1, W, OW)
-            weigh_pixels(
-                1, 1, like, C, (sums + kw * tap, 0, 0), bias if kw == 0 else 0, given,
-                (x + start * pixel, 0, SW * pixel, 0), (first, last, OW), (start, SW, 0, W),
-            )  # fmt: skip
+            form = several if kh + many <= t1 else one
+            x_row = x + (row // OH * H + top + kh * DH) * W * pixel
+            for kw in range(0, KW, taps):
+                left = kw * DW - PW
+                lo, hi = _whole(left, SW, taps, DW, W, OW)
+                call(form, (
+                    C, OW, own + (kh * KW + kw) * tap, KW * tap, tap, bias, dy_row, x_row + left * pixel,
+                    DH * W * pixel, SW * pixel, DW * pixel, lo, hi, left, SW, DW, W,
+                ))  # fmt: skip
+                bias = 0
+            kh += many if form == several else 1
 
 
 @inner
