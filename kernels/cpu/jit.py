@@ -20,6 +20,7 @@ import llvmlite.binding as llvm
 import numba
 from numba import cfunc, config, njit
 
+from .inside import InsideCompiler
 from .threads import RELEASES_GIL
 
 # Neither nnan nor ninf: NaN and infinity keep their meaning.
@@ -111,7 +112,7 @@ parallel_kernel = _compiled(parallel=True)
 # multiply-add may be formed.
 ordered_kernel = _compiled(fastmath={"contract"})
 
-# What only kernels call: not kept on disk by itself and not callable from Python, which halves its compile time.
-_INSIDE = {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+# What only kernels call: neither kept on disk by itself nor callable from Python (inside.py).
+_INSIDE = {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": InsideCompiler}
 inner = _compiled(**_INSIDE)
 ordered_inner = _compiled(fastmath={"contract"}, **_INSIDE)
