@@ -7,6 +7,12 @@ a band of rows of windows of one image: where it meets the padding, the rows of 
 them, which is little beside the products; then every block of output channels goes over the band.
 
 `p` is (N, C, H, W, OC, KH, KW, PH, PW, VH, VW, rows of windows in a band).
+
+AMD Zen 5, 2 cores, batch 100, us      SimpleConvNet 1 -> 30, ReLU, max   LeNet C1, tanh, avg   LeNet C3, tanh, avg
+    three calls                        650                                1100                  390
+    one pass, x always copied          224                                186                   145
+The products alone take 194, 79 (159 without two pixels in a vector) and 101 at the peak of 475 GFLOP/s. On one core:
+    copies of x only where it is padded  509 to 428 us                    380 to 325            311 to 250
 """
 
 import numpy as np
