@@ -10,7 +10,7 @@ R * Q + 1, LANES], the last row of a block's first positions for the bias.
 backward-data, NV zeros); see the files of the tiles. `act` is the number of the activation, or as many zeros.
 
 AMD Zen 5, batch 100, us, one core     SimpleConvNet   LeNet C1   LeNet C3, with dx
-    the plain calls                    770             1680       1015
+    the plain calls                                    1680       1015
     this                               260             248        520
 On two cores: 153 (436), 139 (574) and, without dx, 157 (257). What led there, SimpleConvNet on one core:
     quads filled by a plain loop 312; rows read where x lies 312; quads by register interleaving 255
