@@ -32,6 +32,7 @@ from ..rows import add_rows, copy_rows
 from ..simd import VECTOR_BYTES, address
 
 MR = ROWS_2
+LINE = 64  # bytes
 PANEL_VECTORS = -(-MR * 8 // VECTOR_BYTES)  # that hold MR elements of 8 bytes
 
 
@@ -89,7 +90,10 @@ def _part_by_channels(index, sums, bias_sums, dy, x, taps, p):
     pair0, pair1 = part * pairs // parts, (part + 1) * pairs // parts
     chunk0, chunk1 = _chunks_of_group(group, groups, p)
     tiles = -(-K // MR)
-    a, b = np.empty(tiles * size * OW * MR, x.dtype), np.empty(size * OW * width, x.dtype)
+    # Vectors of b that start on a cache line are one access each; Numba aligns to half a line.
+    spare = LINE // item
+    a, b = np.empty(tiles * size * OW * MR, x.dtype), np.empty(size * OW * width + spare, x.dtype)
+    b = b[-address(b) % LINE // item :]
     for chunk in range(chunk0, chunk1):
         first, last = chunk * size, min((chunk + 1) * size, N * OH)
         pixels = (last - first) * OW
