@@ -29,6 +29,9 @@ def bench(
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Draw roofline and ratios into this file.")] = None,
     readme: Annotated[Path | None, typer.Option(help="Rewrite the table between this file's markers.")] = None,
+    add: Annotated[
+        list[Path] | None, typer.Option(help="Take the rows of these earlier results (JSON) in; may be repeated.")
+    ] = None,
     data_root: Annotated[Path | None, typer.Option(help="The folder with MNIST's files, for whole runs.")] = None,
     compare: Annotated[Path | None, typer.Option(help="Show what changed since these results (JSON).")] = None,
 ) -> None:
@@ -44,12 +47,18 @@ def bench(
         console.width = WIDE
     if data_root:
         os.environ["FASTCONV_DATA"] = str(data_root)
-    old = _load(Results, compare)
+    old = _load(Results, compare, "--compare")
+    earlier = [_load(Results, path, "--add") for path in add or ()]
     works = _works(groups, networks, full)
     chosen = suite.default_peers(not full) if peers is None else _names(peers, "peer", suite.PEERS)
     if png and (reason := figure.missing()):
         raise typer.BadParameter(reason, param_hint="--png")
     results = _run(console, works, chosen, full, threads)
+    for part in earlier:
+        try:
+            results.add(part)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--add") from error
     report.show(results, console)
     if json:
         target = json if json.suffix == ".json" else json / machine.file_name(results.machine)
@@ -110,13 +119,13 @@ def _names(text, what, known):
     return chosen
 
 
-def _load(results, path):
+def _load(results, path, option):
     if path is None:
         return None
     try:
         return results.load(path)
     except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error), param_hint="--compare") from error
+        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from .measure import ONE_THREAD, Row, Timing
 from .peak import Limits
 from .peers import CONTESTANTS, ENGINE
-from .work import Work
+from .work import GROUPS, Work
 
 FORMAT = 1
 
@@ -37,6 +37,25 @@ class Results:
         """Those with at least one row beside ours, in the order of the report."""
         seen = {name for row in self.rows for name in row.timings} - {ENGINE}
         return [name for name in (*CONTESTANTS, ONE_THREAD) if name in seen]
+
+    def add(self, earlier: Results) -> None:
+        """Take over the rows of an earlier run that this one lacks.
+
+        Raises:
+            ValueError: it was taken on another machine or with other settings, so that the rows do not belong together.
+        """
+        for what in ("machine", "settings"):
+            mine, theirs = ({**getattr(r, what), "date": ""} for r in (self, earlier))
+            if mine != theirs:
+                raise ValueError(f"results of another kind cannot be added: {what} {theirs}, here {mine}")
+        have = {row.work.key for row in self.rows}
+        rows = [*self.rows, *(row for row in earlier.rows if row.work.key not in have)]
+        self.rows = sorted(rows, key=lambda row: list(GROUPS).index(row.work.group))
+        self.limits = self.limits.better(earlier.limits)
+        self.versions = earlier.versions | self.versions
+        self.missing = earlier.missing | self.missing
+        self.errors = [*earlier.errors, *self.errors]
+        self.others = max((o for o in (self.others, earlier.others) if o is not None), default=None)
 
     def save(self, path: Path) -> None:
         """As JSON, one row a line."""

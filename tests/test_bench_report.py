@@ -72,6 +72,26 @@ class TestResults:
             Results.load(path)
 
 
+class TestAdding:
+    def test_rows_of_an_earlier_run_come_in_the_order_of_the_report(self):
+        now, earlier = some_results(), some_results()
+        now.rows, earlier.rows = [now.rows[3]], [*earlier.rows[:2], Row(now.rows[3].work, {ENGINE: timing(9.0)})]
+        earlier.errors, earlier.others, now.others = ["x differs"], 0.2, 0.1
+        now.add(earlier)
+        assert [row.work.layer for row in now.rows] == ["conv1", "conv2", "LeNet-5"]
+        assert now.rows[2].timings[ENGINE].median == 0.001
+        assert (now.errors, now.others) == (["x differs"], 0.2)
+
+    def test_the_day_may_differ_the_machine_may_not(self):
+        now, earlier = some_results(), some_results()
+        earlier.machine = {**earlier.machine, "date": "2025-12-31"}
+        now.add(earlier)
+        assert len(now.rows) == 4
+        earlier.machine = {**earlier.machine, "cores": 64}
+        with pytest.raises(ValueError, match=r"machine .*64"):
+            now.add(earlier)
+
+
 class TestReport:
     def shown(self, results):
         from rich.console import Console
@@ -201,6 +221,20 @@ class TestCommand:
         saved = Results.load(tmp_path / "new" / "test-cpu-1-2-cores-256-bit.json")
         assert len(saved.rows) == 4
         assert "LeNet-5" in (tmp_path / "README.md").read_text()
+
+    def test_whole_runs_are_left_out_of_the_short_selection_unless_asked_for(self, invoke, canned):
+        for options, there in (((), False), (("--full",), True), (("--groups", "runs"), True)):
+            done = invoke("--peers", "none", *options)
+            assert done.exit_code == 0, done.output
+            assert any(w.group == "runs" for w in canned["works"]) == there
+
+    def test_earlier_results_are_taken_in(self, invoke, canned, tmp_path):
+        earlier = some_results()
+        earlier.rows = [Row(a_work(layer="conv9"), {ENGINE: timing(0.010)})]
+        earlier.save(tmp_path / "earlier.json")
+        done = invoke("--peers", "none", "--add", str(tmp_path / "earlier.json"), "--json", str(tmp_path / "all.json"))
+        assert done.exit_code == 0, done.output
+        assert len(Results.load(tmp_path / "all.json").rows) == 5
 
     @pytest.mark.parametrize(
         ("option", "known"), [("--groups", "matmul"), ("--networks", "vgg16"), ("--peers", PEERS[0])]
