@@ -45,4 +45,4 @@ def _kernel_folder() -> str:
         from fastconv.kernels.cpu.jit import cache_folder
     except ImportError:
         return "none, because numba is not installed"
-    return str(cache_folder())
+    return str(cache_folder() or "not kept: no folder can be written to")

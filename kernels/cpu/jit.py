@@ -10,16 +10,18 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import llvmlite
 import llvmlite.binding as llvm
 import numba
-from numba import cfunc, config, njit
+from numba import config, njit
+from numba.core.ccallback import CFunc
+from numba.core.sigutils import normalize_signature
 
+from . import disk_cache
+from .disk_cache import KernelCache
 from .inside import InsideCompiler
 from .threads import RELEASES_GIL
 
@@ -47,61 +49,38 @@ def vector_bytes() -> int:
 
 
 @cache
-def cache_folder() -> Path:
-    """Where this version's compiled kernels are kept; FASTCONV_CACHE_DIR overrides the user's cache folder."""
+def cache_folders() -> tuple[Path, ...]:
+    """Where this version's compiled kernels are looked for; FASTCONV_CACHE_DIR comes before the user's cache folder."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.name.encode())
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()} {path.stat().st_size} ".encode())
         digest.update(path.read_bytes())
-    digest.update(
-        repr(
-            (
-                numba.__version__,
-                llvmlite.__version__,
-                sys.version,
-                sorted(cpu_features()),
-                vector_bytes(),
-                config.BOUNDSCHECK,
-            )
-        ).encode()
-    )
-    return _writable_base() / f"kernels-{digest.hexdigest()[:16]}"
+    versions = numba.__version__, llvmlite.__version__, sys.version
+    options = config.BOUNDSCHECK, config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE, RELEASES_GIL
+    digest.update(repr((versions, options, sorted(cpu_features()), vector_bytes())).encode())
+    return disk_cache.folders(f"kernels-{digest.hexdigest()[:16]}")
 
 
-def _writable_base() -> Path:
-    chosen = os.environ.get("FASTCONV_CACHE_DIR")
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    for base in ([Path(chosen)] if chosen else []) + [Path(home) / "fastconv"]:
-        try:
-            base.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=base):
-                return base
-        except OSError:
-            continue
-    return Path(tempfile.gettempdir()) / f"fastconv-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-
-
-@contextmanager
-def _kept_on_disk():
-    chosen, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
-    try:
-        yield
-    finally:
-        config.CACHE_DIR = chosen
+def cache_folder() -> Path | None:
+    """Where compiled kernels are written to, or None where no folder can be written to."""
+    return next(reversed(cache_folders()), None)
 
 
 def compiled_address(function, signature):
     """Compile `function` now, as native code that other kernels call through the address in the result's `.address`."""
-    with _kept_on_disk():
-        return cfunc(signature, cache=True, error_model="numpy")(function)
+    callback = CFunc(function, normalize_signature(signature), locals={}, options={"error_model": "numpy"})
+    callback._cache = KernelCache(function, cache_folders())
+    callback.compile()
+    return callback
 
 
 def _compiled(fastmath=FASTMATH, cache=True, **options):
     def decorate(function):
-        with _kept_on_disk():
-            return njit(cache=cache, nogil=RELEASES_GIL, error_model="numpy", fastmath=set(fastmath), **options)(
-                function
-            )
+        dispatcher = njit(nogil=RELEASES_GIL, error_model="numpy", fastmath=set(fastmath), **options)(function)
+        if cache:
+            dispatcher._cache = KernelCache(function, cache_folders())
+        return dispatcher
 
     return decorate
 

@@ -1,0 +1,125 @@
+"""Compiled kernels on disk: a folder that nobody else can write to, one file for each kernel and signature.
+
+Numba's files are pickles, so whoever can write them runs code as the user who reads them: a folder counts only if it
+belongs to this user (or root) and nobody else may write to it. Numba also numbers its files through an index, in which
+two processes that start together can give one number to two signatures, and it raises on a file that is cut short.
+Here a file's name is the hash of all that it depends on, and it begins with the hash of what follows: a file is whole
+and the right one, or its kernel is compiled anew.
+"""
+
+import atexit
+import contextlib
+import hashlib
+import os
+import pickle
+import shutil
+import stat
+import tempfile
+import uuid
+from functools import cache
+from pathlib import Path
+
+from numba.core.caching import FunctionCache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+
+_DIGEST = hashlib.sha256().digest_size
+
+
+def folders(name):
+    """The folders called `name` to read from, the last of them the one to write to; empty where there is none."""
+    readable = []
+    for base in _bases():
+        with contextlib.suppress(OSError):
+            folder = base / name
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if _is_trusted(folder):
+                readable.append(folder)
+                with tempfile.TemporaryFile(dir=folder):
+                    return tuple(readable)
+    return (*readable, *_for_this_process_only())
+
+
+def _bases():
+    """FASTCONV_CACHE_DIR, the user's cache folder, then a folder of the user's own among the temporary ones."""
+    if chosen := os.environ.get("FASTCONV_CACHE_DIR"):
+        yield Path(chosen)
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    if os.path.isabs(home):  # without a home folder ~ stays as it is
+        yield Path(home) / "fastconv"
+    with contextlib.suppress(OSError):
+        own = Path(tempfile.gettempdir()) / f"fastconv-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+        own.mkdir(mode=0o700, exist_ok=True)
+        if _is_trusted(own):
+            yield own
+
+
+def _is_trusted(folder):
+    """Whether nobody but this user and root can have put files into a folder."""
+    if not hasattr(os, "geteuid"):
+        return folder.is_dir()
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022
+
+
+def _for_this_process_only():
+    with contextlib.suppress(OSError):
+        folder = Path(tempfile.mkdtemp(prefix="fastconv-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        yield folder
+
+
+class KernelCache(FunctionCache):
+    """What a dispatcher asks before it compiles and tells afterwards."""
+
+    def __init__(self, function, places):
+        self._py_func = function
+        self._name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        self._places = places
+        self._stamp = _source_digest(function.__code__.co_filename), function.__code__.co_firstlineno
+        self._cache_path = str(places[-1]) if places else None
+        self.enable()
+
+    def load_overload(self, sig, target_context):
+        """The compiled kernel, or None."""
+        target_context.refresh()
+        name = self._file_name(sig, target_context.codegen())
+        for folder in self._places:
+            with contextlib.suppress(OSError):
+                content = (folder / name).read_bytes()
+                if hashlib.sha256(content[_DIGEST:]).digest() == content[:_DIGEST]:
+                    return CompileResult._rebuild(target_context, *pickle.loads(content[_DIGEST:]))
+        return None
+
+    def save_overload(self, sig, data):
+        """Keep a compiled kernel; where the disk refuses, it is compiled again next time."""
+        if self._places and not data.library.has_dynamic_globals and all(part.can_cache for part in data.lifted):
+            payload = dumps(data._reduce())
+            with contextlib.suppress(OSError):
+                write(self._places[-1] / self._file_name(sig, data.codegen), hashlib.sha256(payload).digest() + payload)
+
+    def flush(self):
+        """Forget this kernel's signatures."""
+        for folder in self._places[-1:]:
+            for path in folder.glob(f"{self._name}-*"):
+                path.unlink(missing_ok=True)
+
+    def _file_name(self, sig, codegen):
+        key = repr((self._py_func.__module__, self._stamp, self._index_key(sig, codegen)))
+        return f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+
+
+def write(path, content):
+    """Write a file at one stroke, so that nobody ever sees a part of it."""
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@cache
+def _source_digest(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
