@@ -14,7 +14,19 @@ import typer
 
 from ..errors import FastconvError
 
-COMMANDS = ("train", "evaluate", "predict", "summary", "plan", "filters", "activations", "bench", "warmup", "info")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "predict",
+    "summary",
+    "plan",
+    "filters",
+    "activations",
+    "bench",
+    "tune",
+    "warmup",
+    "info",
+)
 INTERRUPTED = 130  # the shell's number for a program ended by Ctrl-C
 
 _debug: ContextVar[bool] = ContextVar("fastconv_debug", default=False)

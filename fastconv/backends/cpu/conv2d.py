@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..workspace import scratch
 from . import conv2d_depthwise as depthwise
 from . import conv2d_tiles as tiles
 from . import conv2d_weight as weight
+from . import tuning
 from .linear import gemm, outer
 
 Array = npt.NDArray[Any]
@@ -40,7 +41,7 @@ class CpuConv2d(HostMemory):
             b.fill(0)
         require("conv2d", "b", b, (g.OC,), dtype)
         y = result("conv2d", out, g.y_shape, dtype)
-        run = _choose(g, "forward", algorithm)
+        run = _choose(g, "forward", algorithm, dtype)
         run(as_channels_last(y), as_channels_last(x), as_channels_last(w), np.ascontiguousarray(b), g)
         return y if activation is None else self.activation_forward(activation, y, out=y)
 
@@ -51,7 +52,8 @@ class CpuConv2d(HostMemory):
         require("conv2d", "dy", dy, g.y_shape, dtype)
         require("conv2d", "w", w, g.w_shape, dtype)
         dx = result("conv2d", out, g.x_shape, dtype)
-        _choose(g, "backward_data", algorithm)(as_channels_last(dx), as_channels_last(dy), as_channels_last(w), g)
+        run = _choose(g, "backward_data", algorithm, dtype)
+        run(as_channels_last(dx), as_channels_last(dy), as_channels_last(w), g)
         return dx
 
     def conv2d_backward_weight(
@@ -63,7 +65,7 @@ class CpuConv2d(HostMemory):
         require("conv2d", "x", x, g.x_shape, dtype)
         dw = result("conv2d", None if out is None else out[0], g.w_shape, dtype)
         db = result("conv2d", None if out is None else out[1], (g.OC,), dtype)
-        run = _choose(g, "backward_weight", algorithm)
+        run = _choose(g, "backward_weight", algorithm, dtype)
         run(as_channels_last(dw), db, as_channels_last(dy), as_channels_last(x), g)
         return dw, db
 
@@ -84,7 +86,7 @@ class CpuConv2d(HostMemory):
     def explain(self, g: Conv2dGeometry, direction: str = "forward") -> list[Candidate]:
         if direction not in ALGORITHMS:
             raise ArgumentError(f"explain: direction must be one of {', '.join(ALGORITHMS)}, got {direction!r}")
-        return [Candidate(a.name, a.reason, a.declines(g) or a.on_request) for a in ALGORITHMS[direction]]
+        return [Candidate(a.name, a.reason, a.declines(g) or a.on_request) for a in _in_order(g, direction, "float32")]
 
 
 def _accepts_all(g: Conv2dGeometry) -> str | None:
@@ -210,9 +212,19 @@ ALGORITHMS = {
 }
 
 
-def _choose(g: Conv2dGeometry, direction: str, algorithm: str | None) -> Callable[..., None]:
-    """The function that runs: the first that neither declines nor waits for a request, or the one asked for."""
+def _in_order(g: Conv2dGeometry, direction: str, dtype: Any) -> Sequence[Algorithm]:
+    """The algorithms as they are asked: before all others the one that `fastconv tune` found to be fastest."""
     candidates = ALGORITHMS[direction]
+    measured = tuning.fastest(g, direction, dtype)
+    if measured is None:
+        return candidates
+    first = [replace(a, reason=tuning.REASON) for a in candidates if a.name == measured and a.on_request is None]
+    return [*first, *(a for a in candidates if a.name != measured or a.on_request is not None)]
+
+
+def _choose(g: Conv2dGeometry, direction: str, algorithm: str | None, dtype: Any) -> Callable[..., None]:
+    """The function that runs: the first that neither declines nor waits for a request, or the one asked for."""
+    candidates = _in_order(g, direction, dtype) if algorithm is None else ALGORITHMS[direction]
     for a in candidates:
         if algorithm is None and a.on_request is None and a.declines(g) is None:
             return a.run
