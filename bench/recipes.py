@@ -1,7 +1,7 @@
 """Whole training runs on MNIST, described once so that every contestant trains alike.
 
-All use Adam under a one-cycle rate (Smith, arXiv 1708.07120): with it LeNet-5 comes to 99 % in three passes over the
-60,000 images, which with a constant rate takes it more than ten.
+All use Adam under a one-cycle rate (Smith, arXiv 1708.07120): with seeds 0 to 5 LeNet-5 ended at 99.11 to 99.22 % after
+four passes over the 60,000 images, batches of 100; three passes gave 98.90 to 99.25 % with batches of 50 to 100.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Recipe:
 EPOCHS = {n.name: Recipe(n, 1, 100, lr=0.001) for n in (networks.SIMPLE_CONVNET, networks.LENET5)}
 TARGETS = {
     "98": Recipe(networks.LENET5_RELU, 1, 100, lr=0.005, target=0.98),
-    "99": Recipe(networks.LENET5_RELU, 3, 50, lr=0.005, target=0.99),
+    "99": Recipe(networks.LENET5_RELU, 4, 100, lr=0.01, target=0.99),
 }
 
 
