@@ -13,6 +13,12 @@ from fastconv.data.download import Remote, fetch
 from fastconv.errors import DataError
 
 
+@pytest.fixture(autouse=True)
+def no_folder_of_the_users(monkeypatch):
+    """Nobody's own files stand in for the download."""
+    monkeypatch.delenv("FASTCONV_DATA", raising=False)
+
+
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
     """The address of a server of `tmp_path/served`, reached without a proxy."""

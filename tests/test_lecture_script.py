@@ -26,6 +26,7 @@ def script(epochs, short=True):
 
 def run(text, folder, data):
     """Run the script in `folder` as a program of its own; returns what it printed."""
+    text = "import fastconv\nfastconv.manual_seed(0)\n" + text
     env = os.environ | {"MPLBACKEND": "Agg", "FASTCONV_DATA": str(data)}
     done = subprocess.run(
         [sys.executable, "-c", text], cwd=folder, env=env, capture_output=True, text=True, timeout=280
@@ -67,7 +68,7 @@ def test_the_script_runs_and_its_params_load(tmp_path):
 def test_the_script_learns_real_digits(tmp_path):
     pytest.importorskip("matplotlib")
     data = real_files("mnist")
-    run(script(epochs=6), tmp_path, data)
+    run(script(epochs=10), tmp_path, data)
     network = fc.models.SimpleConvNet()
     network.load_params(tmp_path / "params.pkl")
     (_, _), (x_test, t_test) = fc.data.load_mnist(flatten=False, root=data)
