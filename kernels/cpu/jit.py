@@ -92,6 +92,8 @@ parallel_kernel = _compiled(parallel=True)
 ordered_kernel = _compiled(fastmath={"contract"})
 
 # What only kernels call: neither kept on disk by itself nor callable from Python (inside.py).
-_INSIDE = {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": InsideCompiler}
-inner = _compiled(**_INSIDE)
-ordered_inner = _compiled(fastmath={"contract"}, **_INSIDE)
+_INSIDE = {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inner = _compiled(**_INSIDE, pipeline_class=InsideCompiler)
+ordered_inner = _compiled(fastmath={"contract"}, **_INSIDE, pipeline_class=InsideCompiler)
+# Optimised by itself and again in its kernel: for a hot loop that becomes slower when only the kernel is optimised.
+optimised_inner = _compiled(**_INSIDE)

@@ -13,7 +13,6 @@ The addresses are used within the call only: whoever calls keeps the arrays aliv
 
 import math
 
-import numpy as np
 from numba import carray, types
 from numba.core.typing import signature
 from numba.extending import intrinsic
@@ -38,7 +37,13 @@ def _pointer(typingctx, address, like):
 @inner
 def _piece_at(place, end, starts):
     """(tensor, its first element, number of elements) of the tensor that holds a place, up to `end`."""
-    tensor = np.searchsorted(starts, place, side="right") - 1
+    tensor, beyond = 0, starts.size - 1
+    while beyond - tensor > 1:
+        middle = (tensor + beyond) // 2
+        if starts[middle] <= place:
+            tensor = middle
+        else:
+            beyond = middle
     return tensor, place - starts[tensor], min(end, starts[tensor + 1]) - place
 
 

@@ -12,7 +12,7 @@ from ..lanes import (
     width,
 )
 from ..parallel import parallel_for, span
-from .windows import chunks_of, clear, side_by_side, taps_inside, windows_over
+from .windows import chunks_of, clear, fill_rows, taps_inside, windows_over
 
 
 @inner
@@ -68,15 +68,16 @@ def _avg_rows(chunk, chunks, y, x, size, p, padded):
 @inner
 def _avg_backward_rows(chunk, chunks, dx, dy, size, p, padded):
     N, C, H, W, KH = p[:5]
-    SH, PH, DH, OH = p[6], p[8], p[10], p[12]
+    SH, PH, DH, OH, OW = p[6], p[8], p[10], p[12], p[13]
     first, last = span(chunk, chunks, N * H, 1)
     for row in range(first, last):
         n, h = row // H, row % H
         oh0, oh1 = windows_over(h + PH, KH, SH, DH, OH)
-        if side_by_side(p):
-            _spread_row(dx, dy, size, row, n, oh0 if oh0 <= oh1 else -1, p, padded)
+        to = row * W * C
+        if fill_rows(p) and oh0 <= oh1:
+            _spread_row(dx, dy, size, to, (n * OH + oh0) * OW * C, _taps(oh0, 0, p, padded), p)
             continue
-        clear(dx, row * W * C, W * C)
+        clear(dx, to, W * C)
         for oh in range(oh0, oh1 + 1):
             if DH == 1 or (h + PH - oh * SH) % DH == 0:
                 _spread_windows(dx, dy, size, row * W, n, oh, p, padded)
@@ -99,32 +100,9 @@ def _spread_windows(dx, dy, size, pixels, n, oh, p, padded):
 
 
 @inner
-def _spread_row(dx, dy, size, row, n, oh, p, padded):
-    """A row of dx under windows side by side; `oh` is the row of windows over it, or -1."""
-    C, W, KW, SW, PW, OH, OW = p[1], p[3], p[5], p[7], p[9], p[12], p[13]
-    nothing = fill(dx, 0.0)
-    start = row * W
-    for w in range(0 if oh < 0 else OW * SW - PW, W):
-        for c in range(0, C, width(dx)):
-            store(dx, (start + w) * C + c, nothing, C - c)
-    if oh < 0:
-        return
-    if KW == SW and PW == 0 and OW * SW <= W:
-        _spread_evenly(dx, dy, size, start * C, (n * OH + oh) * OW * C, _taps(oh, 0, p, padded), p)
-        return
-    for ow in range(OW):
-        left = ow * SW - PW
-        kw0, kw1 = max(0, -left), min(SW, W - left)
-        for c in range(0, C, width(dx)):
-            share = _share(dy, size, oh, ow, ((n * OH + oh) * OW + ow) * C + c, p, padded)
-            for kw in range(kw0, kw1):
-                store(dx, (start + left + kw) * C + c, share if kw < KW else nothing, C - c)
-
-
-@inner
-def _spread_evenly(dx, dy, size, to, at, taps, p):
-    """As _spread_row where windows fill the row from its start: those at `at`, into the pixels at `to`."""
-    C, SW, OW = p[1], p[7], p[13]
+def _spread_row(dx, dy, size, to, at, taps, p):
+    """A row of dx, at `to`, under windows that fill it; those windows are at `at`."""
+    C, W, SW, OW = p[1], p[3], p[7], p[13]
     divisor = fill(dx, taps)
     for _ in range(OW):
         for c in range(0, C, width(dx)):
@@ -133,6 +111,7 @@ def _spread_evenly(dx, dy, size, to, at, taps, p):
                 store(dx, to + kw * C + c, share, C - c)
         at += C
         to += SW * C
+    clear(dx, to, (W - OW * SW) * C)
 
 
 @inner

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..jit import inner, kernel
+from ..jit import inner, kernel, optimised_inner
 from ..lanes import (
     add,
     fill,
@@ -18,7 +18,7 @@ from ..lanes import (
     width,
 )
 from ..parallel import parallel_for, span
-from .windows import chunks_of, clear, side_by_side, taps_inside, windows_over
+from .windows import chunks_of, clear, fill_rows, taps_inside, windows_over
 
 
 @inner
@@ -68,10 +68,11 @@ def _max_backward_rows(chunk, chunks, dx, dy, argmax, size, p):
     for row in range(first, last):
         n, h = row // H, row % H
         oh0, oh1 = windows_over(h + PH, KH, SH, DH, OH)
-        if side_by_side(p):
-            _unpool_row(dx, dy, argmax, size, row, (n * OH + oh0) * OW if oh0 <= oh1 else -1, h + PH - oh0 * SH, p)
+        to = row * W * C
+        if fill_rows(p) and oh0 <= oh1:
+            _unpool_row(dx, dy, argmax, size, to, (n * OH + oh0) * OW * C, (h + PH - oh0 * SH) * KW, p)
             continue
-        clear(dx, row * W * C, W * C)
+        clear(dx, to, W * C)
         for oh in range(oh0, oh1 + 1):
             kh = h + PH - oh * SH
             if DH == 1 or kh % DH == 0:
@@ -97,33 +98,26 @@ def _unpool_windows(dx, dy, argmax, size, pixels, window, tap, p):
 
 
 @inner
-def _unpool_row(dx, dy, argmax, size, row, window, kh, p):
-    """A row of dx under windows side by side: `window` is the number of the first one over it, or -1."""
-    C, W, KW, SW, PW, OW = p[1], p[3], p[5], p[7], p[9], p[13]
-    nothing = fill(dx, 0.0)
-    start = row * W
-    for w in range(0 if window < 0 else OW * SW - PW, W):
-        for c in range(0, C, width(dx)):
-            store(dx, (start + w) * C + c, nothing, C - c)
-    if window < 0:
+def _unpool_row(dx, dy, argmax, size, to, at, tap, p):
+    """A row of dx, at `to`, under windows that fill it; those windows are at `at`, `tap` is as in _unpool_windows."""
+    C, W, SW, OW = p[1], p[3], p[7], p[13]
+    clear(dx, to + OW * SW * C, (W - OW * SW) * C)
+    if SW == 2:
+        _unpool_pairs(dx, dy, argmax, size, to, at, tap, C, OW)
         return
-    if KW == 2 and SW == 2 and PW == 0 and 2 * OW <= W:
-        _unpool_pairs(dx, dy, argmax, size, start * C, window * C, kh * KW, C, OW)
-        return
-    for ow in range(OW):
-        left = ow * SW - PW
-        kw0, kw1 = max(0, -left), min(SW, W - left)
+    for _ in range(OW):
         for c in range(0, C, width(dx)):
-            d = load(dy, (window + ow) * C + c, size)
-            places = load_places(argmax, (window + ow) * C + c, size, d)
-            for kw in range(kw0, kw1):
-                v = keep_at(d, places, place(kh * KW + kw, d)) if kw < KW else nothing
-                store(dx, (start + left + kw) * C + c, v, C - c)
+            d = load(dy, at + c, size)
+            places = load_places(argmax, at + c, size, d)
+            for kw in range(SW):
+                store(dx, to + kw * C + c, keep_at(d, places, place(tap + kw, d)), C - c)
+        at += C
+        to += SW * C
 
 
-@inner
+@optimised_inner
 def _unpool_pairs(dx, dy, argmax, size, to, at, tap, C, OW):
-    """As _unpool_row for windows of two columns: OW windows at `at`, into the pixels at `to`."""
+    """As _unpool_row for windows of two columns."""
     nothing = fill(dx, 0.0)
     left, right = place(tap, nothing), place(tap + 1, nothing)
     for _ in range(OW):

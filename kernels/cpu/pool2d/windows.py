@@ -31,10 +31,10 @@ def windows_over(position, taps, stride, dilation, windows):
 
 
 @inner
-def side_by_side(p):
-    """Whether each pixel lies in one window at most: windows side by side, taps side by side."""
-    KH, KW, SH, SW, DH, DW = p[4], p[5], p[6], p[7], p[10], p[11]
-    return KH <= SH and KW <= SW and DH == 1 and DW == 1
+def fill_rows(p):
+    """Whether windows stand side by side from the left edge on, and taps in them: a pixel lies in one at most."""
+    W, KH, KW, SH, SW, PW, DH, DW, OW = p[3], p[4], p[5], p[6], p[7], p[9], p[10], p[11], p[13]
+    return KH <= SH and KW == SW and PW == 0 and OW * SW <= W and DH == 1 and DW == 1
 
 
 @inner
