@@ -50,7 +50,7 @@ def backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry
     parts = max(1, min(PARTS, g.N * g.OH, g.N * g.OH * g.OW // PART_PIXELS))
     sums = scratch("conv2d sums", (parts, g.KH * g.KW + 1, -(-g.C // lanes) * lanes), dw.dtype)
     p = (g.N, g.C, g.H, g.W, g.OH, g.OW, g.KH, g.KW, g.SH, g.SW, g.PH, g.PW, g.DH, g.DW)
-    forms = _weight_forms(g.KH, g.KW, g.C < lanes, dw.itemsize)
+    forms = _weight_forms(g.KH, g.KW, lanes > g.C, dw.itemsize)
     kernels.conv2d_depthwise_weight(dw.reshape(-1), db, sums, dy.reshape(-1), x.reshape(-1), forms, p)
 
 
@@ -111,7 +111,7 @@ def _weight_forms(KH: int, KW: int, masked: bool, item: int) -> tuple[int, ...]:
 
 
 def _phase(start: int, K: int, S: int, D: int) -> tuple[int, ...]:
-    """The taps k with (start - k*D) / S whole, places in dy ascending: number, first, step, place, 1, step of places."""
+    """The taps k with (start - k*D) / S whole, by rising place: number, first, step, place, 1, step of places."""
     met = [k for k in range(K) if (start - k * D) % S == 0][::-1]
     common = math.gcd(S, D)
     if not met:

@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..jit import compiled_address
-from ..simd import I64, vectors_of
+from ..simd import I32, I64, vectors_of
 
 _ZERO = {4: np.float32(0), 8: np.float64(0)}
 _LINE, _PRODUCTS = 18, 17  # how many arguments
@@ -126,6 +126,14 @@ class _Channels:
         else:
             self.v.store(value, pointer)
 
+    def prefetch(self, address):
+        """Ask for the line of memory at an address, which need not exist."""
+        name = "llvm.prefetch.p0"
+        kinds = [ir.PointerType(), I32, I32, I32]
+        module = self.builder.module
+        entry = module.globals.get(name) or ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
+        self.builder.call(entry, [self.v.pointer(address), I32(0), I32(3), I32(1)])
+
     def slots(self, names):
         return {name: cgutils.alloca_once(self.builder, self.v.type) for name in names}
 
@@ -181,6 +189,9 @@ class _Line(_Channels):
         for slot in sums.values():
             b.store(start, slot)
         w = b.add(self.w, at)
+        below = b.add(x, b.mul(self.rows, self.x_row))
+        for column in range(self.pixels * max(self.stride, 1) if self.pixels > 1 else 0):
+            self.prefetch(b.add(below, self.times(self.x_tap if self.taps else self.x_q, column)))
         with cgutils.for_range(b, self.rows) as kh:
             own_x, own_w = b.add(x, b.mul(kh.index, self.x_row)), b.add(w, b.mul(kh.index, self.w_row))
             if self.taps:

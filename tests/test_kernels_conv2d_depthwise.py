@@ -1,0 +1,132 @@
+"""The depthwise kernels around their vectors, lines of pixels, edges and phases: exact, the same for any threads."""
+
+import numpy as np
+import pytest
+import reference
+from cases import ConvCase, conv_values, floats, names, seeds
+from checks import assert_exact, poisoned
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastconv as fc
+from fastconv.backends import select
+from fastconv.errors import UnsupportedError
+
+pytestmark = pytest.mark.skipif(
+    select.available()["cpu"] != "ready", reason="the cpu backend is not ready: " + select.available()["cpu"]
+)
+
+ROUND = (1, 1, 1, 1)
+
+
+def case(name, C, H, W, KH=3, KW=3, N=2, **options):
+    return ConvCase(name, x=(N, C, H, W), w=(C, 1, KH, KW), groups=C, **options)
+
+
+CASES = [
+    *(case(f"channels_{C}", C, 5, 9, padding=ROUND) for C in (2, 3, 7, 8, 9, 15, 16, 17, 31, 33)),
+    *(case(f"width_{W}", 17, 4, W, padding=ROUND) for W in (1, 2, 5, 8, 9, 16, 19)),
+    case("stride_2", 18, 9, 21, stride=(2, 2), padding=ROUND),
+    case("stride_2_even", 18, 8, 20, stride=(2, 2), padding=ROUND),
+    case("stride_3_by_2", 16, 11, 23, stride=(3, 2), padding=(0, 2, 1, 3)),
+    case("stride_beyond_the_filter", 16, 9, 13, 1, 2, stride=(3, 4)),
+    case("dilated", 16, 11, 25, padding=(2, 2, 3, 3), dilation=(2, 3)),
+    case("dilated_strided", 16, 13, 25, padding=(2, 1, 3, 0), dilation=(2, 2), stride=(2, 2)),
+    case("dilated_strided_apart", 16, 13, 25, padding=(2, 1, 3, 0), dilation=(3, 3), stride=(2, 2)),
+    case("five", 16, 9, 17, 5, 5, padding=(2, 2, 2, 2)),
+    case("seven", 16, 9, 17, 7, 7, padding=(3, 3, 3, 3), stride=(2, 2)),
+    case("wider_than_a_line_shares", 16, 3, 30, 1, 11, padding=(0, 0, 5, 5)),
+    case("oblong", 20, 8, 12, 2, 4, padding=(0, 1, 2, 1)),
+    case("whole_image", 16, 5, 6, 5, 6),
+    case("padding_beyond_the_filter", 16, 3, 4, padding=(5, 4, 3, 6)),
+    case("one_image_one_row", 40, 1, 30, 1, 3, N=1),
+]
+every_case = pytest.mark.parametrize("case", CASES, ids=names(CASES))
+
+
+@pytest.fixture(scope="module")
+def cpu():
+    return select.get("cpu")
+
+
+def passes(cpu, case, x, w, b, dy):
+    """y, dx, dw, db by the depthwise kernels, written over poison."""
+    g = case.geometry
+    y, dx, dw, db = (poisoned(cpu, shape, x.dtype) for shape in (g.y_shape, g.x_shape, g.w_shape, (g.OC,)))
+    cpu.conv2d_forward(x, w, b, g, algorithm="depthwise", out=y)
+    cpu.conv2d_backward_data(dy, w, g, algorithm="depthwise", out=dx)
+    cpu.conv2d_backward_weight(dy, x, g, algorithm="depthwise", out=(dw, db))
+    return y, dx, dw, db
+
+
+def check(cpu, case, rng, dtype):
+    x, w, b, dy = (cpu.asarray(a) for a in conv_values(case, rng, dtype=dtype))
+    expected = reference.conv2d(x, w, b, **case.options), *reference.conv2d_backward(dy, x, w, **case.options)
+    for actual, e in zip(passes(cpu, case, x, w, b, dy), expected, strict=True):
+        assert_exact(actual, e, dtype)
+
+
+@every_case
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_pass_is_exact(cpu, case, dtype, rng):
+    check(cpu, case, rng, dtype)
+
+
+@st.composite
+def depthwise_cases(draw):
+    """Any small depthwise convolution that has an output."""
+    axes = []
+    for _ in "HW":
+        taps, stride, dilation = draw(st.integers(1, 5)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+        before, after = draw(st.integers(0, 4)), draw(st.integers(0, 4))
+        smallest = max(1, (taps - 1) * dilation + 1 - before - after)
+        axes.append((taps, stride, dilation, before, after, smallest + draw(st.integers(0, 12))))
+    (KH, SH, DH, PH, PB, H), (KW, SW, DW, PW, PR, W) = axes
+    return case(
+        "random", draw(st.integers(2, 20)), H, W, KH, KW, N=draw(st.integers(1, 3)),
+        stride=(SH, SW), padding=(PH, PB, PW, PR), dilation=(DH, DW),
+    )  # fmt: skip
+
+
+@settings(max_examples=25)
+@given(case=depthwise_cases(), seed=seeds)
+def test_random_problems_are_exact(cpu, case, seed):
+    check(cpu, case, np.random.default_rng(seed), "float32")
+
+
+@pytest.mark.parametrize("case", [CASES[6], CASES[-2], CASES[17]], ids=lambda c: c.name)
+def test_it_is_chosen_in_every_direction(cpu, case):
+    for direction in ("forward", "backward_data", "backward_weight"):
+        chosen = next(c for c in cpu.explain(case.geometry, direction) if c.declined is None)
+        assert chosen.name == "depthwise"
+
+
+def test_other_groups_are_declined_with_the_reason(cpu, rng):
+    twice = ConvCase("twice", x=(1, 4, 5, 5), w=(8, 1, 3, 3), groups=4)
+    x, w, b, _ = (cpu.asarray(a) for a in conv_values(twice, rng))
+    with pytest.raises(UnsupportedError, match="not depthwise"):
+        cpu.conv2d_forward(x, w, b, twice.geometry, algorithm="depthwise")
+
+
+def test_results_do_not_depend_on_the_threads(cpu, rng):
+    large = case("large", 33, 30, 31, N=3, padding=ROUND, stride=(1, 2))
+    values = [cpu.asarray(a) for a in conv_values(large, rng, floats)]
+    before = fc.get_threads()
+    try:
+        results = []
+        for threads in (1, 2):
+            fc.set_threads(min(threads, before))
+            results.append([a.tobytes() for a in passes(cpu, large, *values)])
+    finally:
+        fc.set_threads(before)
+    assert results[0] == results[1]
+
+
+def test_a_nan_reaches_every_output_that_reads_it_and_no_other(cpu):
+    g = case("nan", 20, 7, 8, N=1, padding=ROUND).geometry
+    x, w = cpu.zeros(g.x_shape), cpu.zeros(g.w_shape)
+    x[0, 3, 4, 5] = np.nan
+    y = cpu.conv2d_forward(x, w, None, g, algorithm="depthwise")
+    touched = np.zeros((20, 7, 8), bool)
+    touched[3, 3:6, 4:7] = True
+    assert (np.isnan(y[0]) == touched).all()
