@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -83,7 +84,11 @@ def _backward_plan(g: Conv2dGeometry, item: int) -> Plan:
 
 
 def _plan(
-    rows: list[tuple[int, ...]], columns: list[tuple[int, ...]], out: tuple[int, ...], rest: tuple[int, ...], item: int
+    rows: Sequence[tuple[int, ...]],
+    columns: Sequence[tuple[int, ...]],
+    out: tuple[int, ...],
+    rest: tuple[int, ...],
+    item: int,
 ) -> Plan:
     """Choose the forms: neighbours of a line share columns where their taps meet, any others run side by side."""
     C, J = out[1], out[3]
