@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.base import Array, Backend
-from ..backends.host import require_reshape
+from ..backends.checks import require_reshape
 from ..errors import UnsupportedError
 from ..random import DrawnSeed
 from .plan import Call, Role, Value

@@ -14,7 +14,8 @@ from ...geometry import Conv2dGeometry, Pool2dGeometry
 from ...kernels.cpu import conv2d as direct
 from ...kernels.cpu import im2col as columns
 from ..base import Candidate
-from ..host import HostMemory, as_channels_last, require, require_activation, require_float, result
+from ..checks import require, require_activation, require_float
+from ..host import HostMemory, as_channels_last, result
 from ..workspace import scratch
 from . import conv2d_depthwise as depthwise
 from . import conv2d_tiles as tiles

@@ -14,7 +14,8 @@ from ...kernels.cpu.conv2d.activation import NONE
 from ...kernels.cpu.conv2d.pooled_tile import LANES
 from ...kernels.cpu.conv2d.pooled_weight import PERMUTES
 from ...kernels.cpu.simd import REGISTERS
-from ..host import Array, HostMemory, as_channels_last, as_flat, require, require_activation, require_float, result
+from ..checks import require, require_activation, require_float
+from ..host import Array, HostMemory, as_channels_last, as_flat, result
 from ..workspace import scratch
 from .pointwise import KINDS
 

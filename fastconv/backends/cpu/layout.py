@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...kernels.cpu import layout as kernels
-from ..host import Array, HostMemory, as_channels_last, require_reshape, result
+from ..checks import require_reshape
+from ..host import Array, HostMemory, as_channels_last, result
 
 
 class CpuLayout(HostMemory):

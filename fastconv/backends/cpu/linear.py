@@ -16,7 +16,8 @@ from ...kernels.cpu.gemm import DEPTH
 from ...kernels.cpu.micro import COLUMNS, PACKED, ROWS_2, blocks_for
 from ...kernels.cpu.pack import pack, packed_size
 from ...kernels.cpu.simd import VECTOR_BYTES
-from ..host import HostMemory, require, require_activation, require_float, require_linear, require_product, result
+from ..checks import require, require_activation, require_float, require_linear, require_product
+from ..host import HostMemory, result
 from ..workspace import scratch
 from .conv2d_weight import backward_weight
 

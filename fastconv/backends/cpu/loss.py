@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...kernels.cpu import loss as kernels
-from ..host import Array, HostMemory, require_float, require_rows, result
+from ..checks import require_float, require_rows
+from ..host import Array, HostMemory, result
 from ..workspace import scratch
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...errors import ArgumentError
 from ...kernels.cpu import pointwise as kernels
-from ..host import Array, HostMemory, as_channels_last, as_flat, require, require_activation, require_float, result
+from ..checks import require, require_activation, require_float
+from ..host import Array, HostMemory, as_channels_last, as_flat, result
 
 KINDS = {
     "relu": kernels.RELU,

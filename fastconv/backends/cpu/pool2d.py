@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ...geometry import Pool2dGeometry
 from ...kernels.cpu import pool2d as kernels
-from ..host import Array, HostMemory, as_channels_last, as_flat, require, require_float, result
+from ..checks import require, require_float
+from ..host import Array, HostMemory, as_channels_last, as_flat, result
 
 
 class CpuPool2d(HostMemory):

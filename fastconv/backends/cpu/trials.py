@@ -14,7 +14,7 @@ import numpy as np
 
 from ...geometry import Conv2dGeometry
 from ..base import Backend
-from ..host import DIRECTIONS
+from ..checks import DIRECTIONS
 
 ROUNDS = 7
 HOPELESS = 3.0  # times the fastest one's time: such an algorithm is timed in the warm-up only

@@ -9,7 +9,8 @@ from itertools import chain
 import numpy as np
 
 from ...kernels.cpu import update as kernels
-from ..host import Array, HostMemory, as_channels_last, as_flat, require, require_step
+from ..checks import require, require_step
+from ..host import Array, HostMemory, as_channels_last, as_flat
 
 Kernel = Callable[[Array, Array, Array], None]
 

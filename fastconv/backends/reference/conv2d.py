@@ -7,7 +7,8 @@ import numpy as np
 from ...errors import ArgumentError
 from ...geometry import Conv2dGeometry
 from ..base import Candidate
-from ..host import Array, HostMemory, require, require_activation, require_direction, require_float
+from ..checks import require, require_activation, require_direction, require_float
+from ..host import Array, HostMemory
 from .store import silent, store
 from .windows import Geometry, padded, padded_zeros, taps, unpadded
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..host import Array, HostMemory, require, require_activation, require_float, require_linear, require_product
+from ..checks import require, require_activation, require_float, require_linear, require_product
+from ..host import Array, HostMemory
 from .store import silent, store
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..host import Array, HostMemory, require_float, require_rows
+from ..checks import require_float, require_rows
+from ..host import Array, HostMemory
 from .store import store
 
 

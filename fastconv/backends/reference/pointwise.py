@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import ArgumentError
-from ..host import Array, HostMemory, empty, require, require_activation, require_float
+from ..checks import require, require_activation, require_float
+from ..host import Array, HostMemory, empty
 from .store import silent, store
 
 

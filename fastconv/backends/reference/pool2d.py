@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...geometry import Pool2dGeometry
-from ..host import Array, HostMemory, require, require_float
+from ..checks import require, require_float
+from ..host import Array, HostMemory
 from .store import silent, store
 from .windows import padded, padded_size, padded_zeros, taps, unpadded
 

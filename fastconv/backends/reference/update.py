@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..host import Array, HostMemory, require_step
+from ..checks import require_step
+from ..host import Array, HostMemory
 
 
 class ReferenceUpdate(HostMemory):
