@@ -1,0 +1,64 @@
+"""The NVIDIA GPU as a device: CuPy's arrays, memory pool and streams, our kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cupy
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import BackendError
+from ...kernels.cuda.load import function
+from ...kernels.cuda.source import Kernel
+from ..base import Array
+
+
+class CudaDevice:
+    """CuPy's current device. Everything runs on CuPy's current stream."""
+
+    name = "gpu"
+    xp = cupy
+
+    def __init__(self) -> None:
+        properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
+        self.processors: int = properties["multiProcessorCount"]
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> Array:
+        return _with_memory(lambda: cupy.empty(tuple(shape), dtype))
+
+    def asarray(self, a: Any, dtype: Any = None) -> Array:
+        if not isinstance(a, cupy.ndarray | np.ndarray) and hasattr(a, "__dlpack__"):
+            a = cupy.from_dlpack(a) if a.__dlpack_device__()[0] == _DLPACK_CUDA else np.from_dlpack(a)
+        return _with_memory(lambda: cupy.asarray(a, dtype))
+
+    def to_numpy(self, a: Array) -> npt.NDArray[Any]:
+        return cupy.asnumpy(a)
+
+    def launch(self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
+        function(kernel)(grid, block, tuple(np.int32(a) if type(a) is int else a for a in args))
+
+    def synchronize(self) -> None:
+        cupy.cuda.get_current_stream().synchronize()
+
+
+_DLPACK_CUDA = 2  # kDLCUDA of dlpack.h
+
+
+def _with_memory(allocate: Callable[[], Array]) -> Array:
+    """`allocate()`; where memory is short, once more after the pool has given back what lies unused."""
+    try:
+        return allocate()
+    except cupy.cuda.memory.OutOfMemoryError:
+        pool = cupy.get_default_memory_pool()
+        pool.free_all_blocks()
+    try:
+        return allocate()
+    except cupy.cuda.memory.OutOfMemoryError as error:
+        free, total = cupy.cuda.runtime.memGetInfo()
+        raise BackendError(
+            f"the GPU's memory is full: {error}; of {total / 2**20:,.0f} MiB {free / 2**20:,.0f} are free and arrays "
+            f"hold {pool.used_bytes() / 2**20:,.0f}. Use smaller batches, or compile the step: `step.plan` says what "
+            f"it needs"
+        ) from error

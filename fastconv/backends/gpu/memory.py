@@ -1,0 +1,103 @@
+"""The device functions of the contract on a GPU, and what every family of kernels needs to launch one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...errors import ShapeError
+from ...kernels.cuda.source import C_TYPES, Kernel
+from ..base import Array, Backend
+from ..checks import require, require_reshape
+from .device import Device
+
+THREADS = 256  # in a block of an element-by-element kernel
+BLOCKS_A_PROCESSOR = 8  # of such a kernel: enough to hide the latency of memory
+
+
+class GpuMemory(Backend):
+    """Arrays on a device, channels-last under NCHW shapes."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self.name = device.name
+
+    def asarray(self, a: Any, dtype: Any = None) -> Array:
+        if isinstance(a, np.ndarray) and a.ndim == 4:
+            a = a.transpose(0, 2, 3, 1).astype(dtype or a.dtype, order="C", copy=False)  # the CPU lays it out
+            return self._device.asarray(a).transpose(0, 3, 1, 2)
+        a = self._device.asarray(a, dtype)
+        if a.ndim == 4:
+            return self._channels_last(a).transpose(0, 3, 1, 2)
+        return self._device.xp.ascontiguousarray(a).reshape(a.shape)
+
+    def to_numpy(self, a: Array) -> Any:
+        if a.ndim != 4:
+            return self._device.to_numpy(a)
+        return self._device.to_numpy(self._channels_last(a)).transpose(0, 3, 1, 2)
+
+    def empty(self, shape: Sequence[int], dtype: Any = "float32") -> Array:
+        if len(shape) != 4:
+            return self._device.empty(shape, dtype)
+        n, c, h, w = shape
+        return self._device.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+
+    def zeros(self, shape: Sequence[int], dtype: Any = "float32") -> Array:
+        a = self.empty(shape, dtype)
+        a.fill(0)
+        return a
+
+    def reshape(self, a: Array, shape: Sequence[int], *, out: Array | None = None) -> Array:
+        shape = require_reshape(a, shape)
+        if out is None:
+            return self.asarray(a.reshape(shape))
+        self._result("reshape", out, shape, a.dtype)[...] = a.reshape(shape)
+        return out
+
+    def synchronize(self) -> None:
+        self._device.synchronize()
+
+    # For the families of kernels --------------------------------------------------------------------------------------
+
+    def _launch(
+        self, file: str, name: str, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *,
+        dtype: Any, **defines: str | int,
+    ) -> None:  # fmt: skip
+        """Start kernel `name` of FILE.cu with its element type and constants."""
+        constants = {"T": C_TYPES[np.dtype(dtype).name], **defines}
+        self._device.launch(Kernel(file, name, tuple(sorted(constants.items()))), tuple(grid), tuple(block), tuple(args))
+
+    def _launch_flat(
+        self, file: str, name: str, n: int, args: Sequence[Any], *, dtype: Any, **defines: str | int
+    ) -> None:
+        """Start a kernel that goes over n elements in strides of all its threads; n is its last argument."""
+        if n == 0:
+            return
+        blocks = min(-(-n // THREADS), BLOCKS_A_PROCESSOR * self._device.processors)
+        self._launch(file, name, (blocks,), (THREADS,), (*args, np.int64(n)), dtype=dtype, **defines)
+
+    def _result(self, op: str, out: Array | None, shape: Sequence[int], dtype: Any) -> Array:
+        """`out` after a check that the kernel can write to it, or fresh memory."""
+        if out is None:
+            return self.empty(shape, dtype)
+        require(op, "out", out, shape, dtype)
+        _require_order(out)
+        return out
+
+    def _channels_last(self, a: Array) -> Array:
+        """(N, C, H, W) seen as contiguous (N, H, W, C): without a copy where `a` already lies so."""
+        return self._device.xp.ascontiguousarray(a.transpose(0, 2, 3, 1))
+
+    def _ordered(self, a: Array) -> Array:
+        """`a` with its elements in the order that kernels read: without a copy where they lie so."""
+        if a.ndim == 4:
+            return self._channels_last(a)
+        return self._device.xp.ascontiguousarray(a)
+
+
+def _require_order(a: Array) -> None:
+    lying = a.transpose(0, 2, 3, 1) if a.ndim == 4 else a
+    if not lying.flags.c_contiguous:
+        raise ShapeError(f"an array of shape {a.shape} and strides {a.strides} does not lie channels-last in memory")
