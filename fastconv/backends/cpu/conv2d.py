@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import ArgumentError, UnsupportedError
 from ...geometry import Conv2dGeometry, Pool2dGeometry
 from ...kernels.cpu import conv2d as direct
 from ...kernels.cpu import im2col as columns
+from ..algorithms import Algorithm, accepts_all, choose, declines_groups, listed
 from ..base import Candidate
-from ..checks import require, require_activation, require_float
+from ..checks import require, require_activation, require_direction, require_float
 from ..host import HostMemory, as_channels_last, result
 from ..workspace import scratch
 from . import conv2d_depthwise as depthwise
@@ -85,17 +85,8 @@ class CpuConv2d(HostMemory):
         return x
 
     def explain(self, g: Conv2dGeometry, direction: str = "forward") -> list[Candidate]:
-        if direction not in ALGORITHMS:
-            raise ArgumentError(f"explain: direction must be one of {', '.join(ALGORITHMS)}, got {direction!r}")
-        return [Candidate(a.name, a.reason, a.declines(g) or a.on_request) for a in _in_order(g, direction, "float32")]
-
-
-def _accepts_all(g: Conv2dGeometry) -> str | None:
-    return None
-
-
-def _declines_groups(g: Conv2dGeometry) -> str | None:
-    return None if g.G == 1 else "groups: each would need a matrix of its own"
+        require_direction(direction)
+        return listed(_in_order(g, direction, "float32"), g)
 
 
 def _problem(g: Conv2dGeometry) -> tuple[int, ...]:
@@ -149,29 +140,15 @@ def _im2col_backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2d
     dw[...] = product.reshape(g.OC, g.C, g.KH, g.KW).transpose(0, 2, 3, 1)
 
 
-@dataclass(frozen=True)
-class Algorithm:
-    """One way to compute a pass: `declines` gives the reason why it cannot serve a problem, or None.
-
-    on_request: why it is never chosen by itself; None for the ordinary ones.
-    """
-
-    name: str
-    reason: str
-    declines: Callable[[Conv2dGeometry], str | None]
-    run: Callable[..., None]
-    on_request: str | None = None
-
-
 def _im2col(run: Callable[..., None]) -> Algorithm:
     return Algorithm(
-        "im2col", "the windows as a matrix, then one matrix product: the lectures' way", _declines_groups, run,
+        "im2col", "the windows as a matrix, then one matrix product: the lectures' way", declines_groups, run,
         on_request="runs on request only: its matrix takes KH*KW times the memory of the input",
     )  # fmt: skip
 
 
 def _tiles(run: Callable[..., None]) -> Algorithm:
-    return Algorithm("tiles", "tiles of pixels by channels in registers, no buffer", _accepts_all, run)
+    return Algorithm("tiles", "tiles of pixels by channels in registers, no buffer", accepts_all, run)
 
 
 def _depthwise(run: Callable[..., None]) -> Algorithm:
@@ -179,7 +156,7 @@ def _depthwise(run: Callable[..., None]) -> Algorithm:
 
 
 def _direct(run: Callable[..., None]) -> Algorithm:
-    return Algorithm("direct", "plain loops, every geometry, no buffer", _accepts_all, run)
+    return Algorithm("direct", "plain loops, every geometry, no buffer", accepts_all, run)
 
 
 ALGORITHMS = {
@@ -226,13 +203,4 @@ def _in_order(g: Conv2dGeometry, direction: str, dtype: Any) -> Sequence[Algorit
 def _choose(g: Conv2dGeometry, direction: str, algorithm: str | None, dtype: Any) -> Callable[..., None]:
     """The function that runs: the first that neither declines nor waits for a request, or the one asked for."""
     candidates = _in_order(g, direction, dtype) if algorithm is None else ALGORITHMS[direction]
-    for a in candidates:
-        if algorithm is None and a.on_request is None and a.declines(g) is None:
-            return a.run
-        if a.name == algorithm:
-            reason = a.declines(g)
-            if reason is not None:
-                raise UnsupportedError(f"conv2d: {algorithm!r} declines this {direction} problem: {reason}  ({g})")
-            return a.run
-    names = ", ".join(a.name for a in candidates)
-    raise ArgumentError(f"conv2d: algorithm must be one of {names}, got {algorithm!r}")
+    return choose(candidates, g, direction, algorithm).run
