@@ -1,10 +1,12 @@
 """The text of a kernel and its constants, as every compiler (NVRTC, nvcc, g++ for the emulator) gets them."""
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+INCLUDE = re.compile(r'#include "(\w+\.cuh)"')
 C_TYPES = {"float32": "float", "float64": "double"}
 
 
@@ -31,8 +33,16 @@ class Kernel:
 def source(file):
     """common.cuh with FILE.cu behind it. One text, because CuPy's disk cache does not look into included files;
     the line directives keep error messages pointing at the files."""
-    parts = (FOLDER / "common.cuh", FOLDER / f"{file}.cu")
-    return "".join(f'#line 1 "{path.name}"\n{path.read_text()}\n' for path in parts)
+    return _text("common.cuh") + _text(f"{file}.cu")
+
+
+def _text(name):
+    """A file with what it includes in place."""
+    lines = [f'#line 1 "{name}"']
+    for number, line in enumerate((FOLDER / name).read_text().splitlines(), 1):
+        included = INCLUDE.fullmatch(line)
+        lines += [_text(included[1]) + f'#line {number + 1} "{name}"'] if included else [line]
+    return "\n".join(lines) + "\n"
 
 
 def files():
