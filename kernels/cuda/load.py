@@ -5,7 +5,7 @@ from functools import cache
 import cupy
 from cupy.cuda.compiler import CompileException
 
-from .source import with_source_lines
+from .source import source, with_source_lines
 
 
 def function(kernel):
@@ -19,11 +19,16 @@ def function(kernel):
 
 @cache
 def _function(device, kernel):
-    module = cupy.RawModule(code=kernel.source, options=("-std=c++17", *kernel.options))
     try:
-        return module.get_function(kernel.name)
+        return _module(device, kernel.file, kernel.options).get_function(kernel.name)
     except CompileException as error:
         constants = " ".join(kernel.options)
         raise RuntimeError(
             f"{kernel.file}.cu does not compile ({constants}):\n{with_source_lines(str(error))}"
         ) from error
+
+
+@cache
+def _module(device, file, options):
+    """A file with one set of constants: all its entries are compiled together."""
+    return cupy.RawModule(code=source(file), options=("-std=c++17", *options))

@@ -1,16 +1,19 @@
-"""From a Kernel to a function of the CPU: g++ builds its source behind emulator.h, once for all test processes."""
+"""From a Kernel to a function of the CPU: g++ builds its file behind emulator.h, once for all test processes."""
 
 import ctypes
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
 
-HEADER = Path(__file__).parent / "emulator.h"
+HEADERS = sorted(Path(__file__).parent.glob("*.h"))
 FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-w", "-U_FORTIFY_SOURCE", "-ffp-contract=off")
+SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+ENTRY = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\)\s*)?(\w+)')
 
 
 def compiler():
@@ -18,15 +21,19 @@ def compiler():
     return shutil.which("g++")
 
 
+def library(kernel, flags=()):
+    """The built file of the kernel, with all its entries; raises RuntimeError with the compiler's messages."""
+    return _library(kernel.file, kernel.source, (*FLAGS, *flags, *kernel.options))
+
+
 @cache
-def library(kernel):
-    """The built kernel; raises RuntimeError with the compiler's messages."""
-    text = f'#include "{HEADER}"\n{kernel.source}\nFASTCONV_ENTRY({kernel.name})\n'
-    flags = (*FLAGS, *kernel.options)
-    key = hashlib.sha256("\0".join((HEADER.read_text(), text, *flags)).encode()).hexdigest()[:24]
+def _library(name, source, flags):
+    entries = "".join(f"FASTCONV_ENTRY({entry})\n" for entry in ENTRY.findall(source))
+    text = f'#include "{Path(__file__).with_name("emulator.h")}"\n{source}\n{entries}'
+    key = hashlib.sha256("\0".join((*(h.read_text() for h in HEADERS), text, *flags)).encode()).hexdigest()[:24]
     folder = Path(tempfile.gettempdir()) / f"fastconv-cuda-emulator-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    built = folder / f"{kernel.file}-{kernel.name}-{key}.so"
+    built = folder / f"{name}-{key}.so"
     if not built.exists():
         _build(text, flags, built)
     return ctypes.CDLL(str(built))

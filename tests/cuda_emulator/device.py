@@ -9,6 +9,11 @@ from .build import library
 
 GUARD = 256  # bytes before and after every array
 GUARD_BYTE = 0xA5
+GRID = (2**31 - 1, 2**16 - 1, 2**16 - 1)
+OUTCOMES = {
+    1: "threads wait at a barrier that others do not reach",
+    2: "wrote beyond the shared memory that the launch asked for",
+}
 
 
 class EmulatedDevice:
@@ -16,15 +21,18 @@ class EmulatedDevice:
 
     Fresh memory holds NaN; a kernel that writes beyond an array, that gets arguments of other types than it declares,
     or whose threads wait for each other for ever, raises AssertionError. `order` permutes the threads of a block:
-    "forward", "backward" or a seed.
+    "forward", "backward" or a seed. `flags` are the compiler's, beside the usual ones.
     """
 
     name = "cuda-emu"
     xp = np
     processors = 2
+    architecture = 90
+    shared_limit = 227 << 10
 
-    def __init__(self, order="forward"):
+    def __init__(self, order="forward", flags=()):
         self.order = order
+        self.flags = flags
 
     def empty(self, shape, dtype):
         dtype = np.dtype(dtype)
@@ -39,22 +47,29 @@ class EmulatedDevice:
     def to_numpy(self, a):
         return a.copy()
 
+    def address(self, a):
+        return a.ctypes.data
+
     def synchronize(self):
         pass
 
-    def launch(self, kernel, grid, block, args):
-        built = library(kernel)
+    def launch(self, kernel, grid, block, args, shared=0):
+        built = library(kernel, self.flags)
         values = [_c_value(a) for a in args]
-        _check_parameters(kernel, built, args)
+        _check_parameters(kernel, getattr(built, f"parameters_{kernel.name}"), args)
         grid, block = (tuple(size) + (1,) * (3 - len(size)) for size in (grid, block))
         threads = math.prod(block)
-        assert 1 <= threads <= 1024 and math.prod(grid) >= 1, f"{kernel.name}: grid {grid}, block {block}"
+        assert 1 <= threads <= 1024, f"{kernel.name}: block {block}"
+        assert all(1 <= n <= most for n, most in zip(grid, GRID, strict=True)), f"{kernel.name}: grid {grid}"
+        assert shared % 16 == 0, f"{kernel.name}: {shared} bytes of shared memory"
+        assert 0 <= shared <= self.shared_limit, f"{kernel.name}: {shared} bytes of shared memory"
         pointers = (ctypes.c_void_p * len(args))(*(ctypes.addressof(v) for v in values))
-        stuck = (ctypes.c_uint * 3)()
         three = ctypes.c_uint * 3
+        at = three()
         order = np.ascontiguousarray(self._order(threads), np.int32)
-        finished = built.emulator_launch(three(*grid), three(*block), pointers, order.ctypes, stuck)
-        assert finished, f"{kernel.name}: threads of block {tuple(stuck)} wait at a barrier that others do not reach"
+        run = getattr(built, f"launch_{kernel.name}")
+        outcome = run(three(*grid), three(*block), ctypes.c_size_t(shared), pointers, order.ctypes, at)
+        assert not outcome, f"{kernel.name}: block {tuple(at)}: {OUTCOMES[outcome]}"
         for i, a in enumerate(args):
             assert _guards_intact(a), f"{kernel.name}: wrote beyond its argument {i}, shape {a.shape}"
 
@@ -67,17 +82,22 @@ class EmulatedDevice:
 
 
 def _c_value(a):
-    if isinstance(a, np.ndarray):
-        return ctypes.c_void_p(a.ctypes.data)
+    if a is None or isinstance(a, np.ndarray):
+        return ctypes.c_void_p(None if a is None else a.ctypes.data)
+    if isinstance(a, np.void):
+        return ctypes.create_string_buffer(a.tobytes(), a.dtype.itemsize)
     scalar = np.int32(a) if type(a) is int else a
     return np.ctypeslib.as_ctypes_type(scalar.dtype)(scalar.item())
 
 
-def _check_parameters(kernel, built, args):
+def _check_parameters(kernel, parameters, args):
     sizes = (ctypes.c_int * 64)()
-    count = built.emulator_parameters(sizes)
+    count = parameters(sizes)
     assert count == len(args), f"{kernel.name} takes {count} arguments, got {len(args)}"
     for i, a in enumerate(args):
+        if a is None:
+            assert sizes[i] < 0, f"{kernel.name}: argument {i} is None, the kernel declares no pointer"
+            continue
         size = -a.itemsize if isinstance(a, np.ndarray) else 4 if type(a) is int else a.dtype.itemsize
         assert size == sizes[i], f"{kernel.name}: argument {i} has {size} bytes, the kernel declares {sizes[i]}"
 

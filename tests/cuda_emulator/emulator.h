@@ -3,15 +3,16 @@
 // Blocks run one after the other. The threads of a block are fibers: each runs until it waits at a barrier, then the
 // next one goes on, in an order that the caller permutes. So a missing barrier changes results from one order to
 // another, and a barrier that some threads never reach is found at once. Shared memory is filled with NaN before every
-// block, as the GPU does not clear it either.
+// block, as the GPU does not clear it either. An asynchronous copy leaves NaN until its thread waits for it.
 #pragma once
 #include <setjmp.h>
 #include <ucontext.h>
 
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -69,14 +70,24 @@ struct Barrier {
     long generation = 0;
 };
 
+struct Copy {
+    void *to;
+    const void *from;
+    size_t size;
+    bool inside;
+};
+
+constexpr size_t STACK = 64 << 10;
+
 struct Fiber {
     ucontext_t start;
     jmp_buf here;
     uint3 id;
-    std::vector<char> stack;
-    bool started, done;
+    std::unique_ptr<char[]> stack;
+    bool started = false, done;
     const Barrier *waits_at;
     long generation;
+    std::vector<std::vector<Copy>> copies;  // groups, the last one still open
     bool waits() const { return waits_at && waits_at->generation == generation; }
 };
 
@@ -88,6 +99,11 @@ static jmp_buf scheduler;
 static int current;
 static void (*body)(void **);
 static void **arguments;
+
+constexpr size_t GUARD = 256;  // bytes behind the shared memory of a launch
+constexpr unsigned char GUARD_BYTE = 0xa5;
+static unsigned char *shared;
+static size_t shared_size;
 
 inline void leave_fiber() {
     if (!_setjmp(fibers[current].here)) _longjmp(scheduler, 1);
@@ -108,10 +124,13 @@ inline void wait(Barrier &barrier) {
 inline int lane() { return current % WARP; }
 inline Barrier &warp() { return warps[current / WARP]; }
 
+// A fiber lives on from block to block: making one costs far more than what most threads compute.
 inline void run_fiber() {
-    body(arguments);
-    fibers[current].done = true;
-    _longjmp(scheduler, 1);
+    for (;;) {
+        body(arguments);
+        fibers[current].done = true;
+        leave_fiber();
+    }
 }
 
 inline void resume(int i) {
@@ -133,14 +152,29 @@ inline void prepare(int threads) {
     for (int i = 0; i < threads; i++) {
         Fiber &f = fibers[i];
         f.id = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
-        f.started = f.done = false;
+        f.done = false;
         f.waits_at = nullptr;
-        f.stack.resize(64 << 10);
+        f.copies.assign(1, {});
+        if (f.started) continue;
+        if (!f.stack) f.stack.reset(new char[STACK]);
         getcontext(&f.start);
-        f.start.uc_stack.ss_sp = f.stack.data();
-        f.start.uc_stack.ss_size = f.stack.size();
+        f.start.uc_stack.ss_sp = f.stack.get();
+        f.start.uc_stack.ss_size = STACK;
         makecontext(&f.start, run_fiber, 0);
     }
+}
+
+// Uncertain contents for whatever this block puts into shared memory.
+inline void forget_shared(char *first, char *end) {
+    if (first) memset(first, 0xff, end - first);
+    memset(shared, 0xff, shared_size);
+    memset(shared + shared_size, GUARD_BYTE, GUARD);
+}
+
+inline bool shared_guard_intact() {
+    for (size_t i = 0; i < GUARD; i++)
+        if (shared[shared_size + i] != GUARD_BYTE) return false;
+    return true;
 }
 
 // Whether all threads came to their end.
@@ -155,7 +189,10 @@ inline bool run_block(int threads, const int *order) {
             moved = true;
             left -= fiber.done;
         }
-        if (!moved) return false;
+        if (!moved) {
+            for (Fiber &fiber : fibers) fiber.started = false;
+            return false;
+        }
     }
     return true;
 }
@@ -190,24 +227,52 @@ template <typename V> inline V shuffle_xor(V x, int mask) {
     return theirs;
 }
 
-// Behind the kernel's source: what the tests call. ENTRY is the kernel's name.
-#define FASTCONV_ENTRY(ENTRY)                                                                                   \
-    extern "C" int emulator_parameters(int *sizes) { return emulator::parameters(ENTRY, sizes); }              \
-    extern "C" int emulator_launch(const unsigned *grid, const unsigned *block, void **args, const int *order,  \
-                                   unsigned *stuck) {                                                           \
-        gridDim = {grid[0], grid[1], grid[2]};                                                                  \
-        blockDim = {block[0], block[1], block[2]};                                                              \
-        emulator::body = [](void **a) { emulator::apply(ENTRY, a); };                                           \
-        emulator::arguments = args;                                                                             \
-        for (unsigned z = 0; z < grid[2]; z++)                                                                  \
-            for (unsigned y = 0; y < grid[1]; y++)                                                              \
-                for (unsigned x = 0; x < grid[0]; x++) {                                                        \
-                    blockIdx = {x, y, z};                                                                       \
-                    if (__start_cuda_shared) memset(__start_cuda_shared, 0xff, __stop_cuda_shared - __start_cuda_shared); \
-                    if (!emulator::run_block(block[0] * block[1] * block[2], order)) {                          \
-                        stuck[0] = x, stuck[1] = y, stuck[2] = z;                                               \
-                        return 0;                                                                               \
-                    }                                                                                           \
-                }                                                                                               \
-        return 1;                                                                                               \
+template <typename V> inline V *shared_memory() { return reinterpret_cast<V *>(emulator::shared); }
+
+template <typename V> inline void copy_async(V *to, const V *from, bool inside) {
+    static_assert(sizeof(V) == 4 || sizeof(V) == 8 || sizeof(V) == 16, "no asynchronous copy has this size");
+    memset((void *)to, 0xff, sizeof(V));
+    emulator::fibers[emulator::current].copies.back().push_back({to, from, sizeof(V), inside});
+}
+inline void copies_commit() { emulator::fibers[emulator::current].copies.emplace_back(); }
+template <int N> inline void copies_wait() {
+    auto &groups = emulator::fibers[emulator::current].copies;
+    while (groups.size() > N + 1) {
+        for (const emulator::Copy &c : groups.front())
+            c.inside ? memcpy(c.to, c.from, c.size) : memset(c.to, 0, c.size);
+        groups.erase(groups.begin());
+    }
+}
+
+enum Outcome { FINISHED, STUCK, BEYOND_SHARED };
+
+namespace emulator {
+
+inline Outcome run_grid(const unsigned *grid, const unsigned *threads, size_t bytes, const int *order, unsigned *at) {
+    const std::unique_ptr<uint4[]> memory(new uint4[(bytes + GUARD) / sizeof(uint4) + 1]);
+    shared = reinterpret_cast<unsigned char *>(memory.get());
+    shared_size = bytes;
+    gridDim = {grid[0], grid[1], grid[2]};
+    blockDim = {threads[0], threads[1], threads[2]};
+    for (at[2] = 0; at[2] < grid[2]; at[2]++)
+        for (at[1] = 0; at[1] < grid[1]; at[1]++)
+            for (at[0] = 0; at[0] < grid[0]; at[0]++) {
+                blockIdx = {at[0], at[1], at[2]};
+                forget_shared(__start_cuda_shared, __stop_cuda_shared);
+                if (!run_block(threads[0] * threads[1] * threads[2], order)) return STUCK;
+                if (!shared_guard_intact()) return BEYOND_SHARED;
+            }
+    return FINISHED;
+}
+
+}  // namespace emulator
+
+// Behind the kernel's source, once for each of its entries: what the tests call.
+#define FASTCONV_ENTRY(NAME)                                                                                  \
+    extern "C" int parameters_##NAME(int *sizes) { return emulator::parameters(NAME, sizes); }               \
+    extern "C" int launch_##NAME(const unsigned *grid, const unsigned *threads, size_t shared, void **args,  \
+                                 const int *order, unsigned *at) {                                           \
+        emulator::body = [](void **a) { emulator::apply(NAME, a); };                                         \
+        emulator::arguments = args;                                                                          \
+        return emulator::run_grid(grid, threads, shared, order, at);                                         \
     }

@@ -24,6 +24,8 @@ class CudaDevice:
     def __init__(self) -> None:
         properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
         self.processors: int = properties["multiProcessorCount"]
+        self.architecture: int = 10 * properties["major"] + properties["minor"]
+        self.shared_limit: int = properties["sharedMemPerBlockOptin"]
 
     def empty(self, shape: Sequence[int], dtype: Any) -> Array:
         return _with_memory(lambda: cupy.empty(tuple(shape), dtype))
@@ -36,14 +38,30 @@ class CudaDevice:
     def to_numpy(self, a: Array) -> npt.NDArray[Any]:
         return cupy.asnumpy(a)
 
-    def launch(self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
-        function(kernel)(grid, block, tuple(np.int32(a) if type(a) is int else a for a in args))
+    def address(self, a: Array) -> int:
+        return a.data.ptr
+
+    def launch(
+        self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], shared: int = 0
+    ) -> None:
+        run = function(kernel)
+        if shared > _SHARED_WITHOUT_ASKING:
+            run.max_dynamic_shared_size_bytes = shared
+        run(grid, block, tuple(_argument(a) for a in args), shared_mem=shared)
 
     def synchronize(self) -> None:
         cupy.cuda.get_current_stream().synchronize()
 
 
 _DLPACK_CUDA = 2  # kDLCUDA of dlpack.h
+_SHARED_WITHOUT_ASKING = 48 << 10  # bytes; CUDA gives a block more only where the kernel was set to it
+
+
+def _argument(a: Any) -> Any:
+    """`a` as CuPy passes it: an array of one record by value."""
+    if type(a) is int:
+        return np.int32(a)
+    return np.asarray(a) if isinstance(a, np.void) else a
 
 
 def _with_memory(allocate: Callable[[], Array]) -> Array:

@@ -19,6 +19,8 @@ class Device(Protocol):
     name: str
     xp: Any  # the array module: cupy, or numpy for the emulator
     processors: int  # streaming multiprocessors, for choosing how finely to split work
+    architecture: int  # compute capability as in sm_75: 75, 80, 86, 89, 90, 100, 120
+    shared_limit: int  # bytes of shared memory that a block may ask for at its launch
 
     def empty(self, shape: Sequence[int], dtype: Any) -> Array:
         """Uninitialised, contiguous in the order of its axes."""
@@ -29,8 +31,14 @@ class Device(Protocol):
     def to_numpy(self, a: Array) -> Any:
         """A contiguous array in main memory, after everything that computes it has finished."""
 
-    def launch(self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
-        """Start a kernel; Python ints are passed as C int, NumPy scalars as their own type, arrays as pointers."""
+    def address(self, a: Array) -> int:
+        """Where the first element lies."""
+
+    def launch(
+        self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], shared: int = 0
+    ) -> None:
+        """Start a kernel; Python ints are passed as C int, NumPy scalars as their own type (records as structs by
+        value), arrays as pointers, None as the null pointer. `shared`: bytes of shared memory given at the launch."""
 
     def synchronize(self) -> None:
         """Wait until everything launched so far has finished."""

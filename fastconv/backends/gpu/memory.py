@@ -15,6 +15,7 @@ from .device import Device
 
 THREADS = 256  # in a block of an element-by-element kernel
 BLOCKS_A_PROCESSOR = 8  # of such a kernel: enough to hide the latency of memory
+WIDEST_ACCESS = 16  # bytes that a thread reads or writes at once
 
 
 class GpuMemory(Backend):
@@ -63,11 +64,11 @@ class GpuMemory(Backend):
 
     def _launch(
         self, file: str, name: str, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *,
-        dtype: Any, **defines: str | int,
+        dtype: Any, shared: int = 0, **defines: str | int,
     ) -> None:  # fmt: skip
         """Start kernel `name` of FILE.cu with its element type and constants."""
-        constants = {"T": C_TYPES[np.dtype(dtype).name], **defines}
-        self._device.launch(Kernel(file, name, tuple(sorted(constants.items()))), tuple(grid), tuple(block), tuple(args))
+        kernel = kernel_of(file, name, dtype, **defines)
+        self._device.launch(kernel, tuple(grid), tuple(block), tuple(args), shared)
 
     def _launch_flat(
         self, file: str, name: str, n: int, args: Sequence[Any], *, dtype: Any, **defines: str | int
@@ -76,7 +77,7 @@ class GpuMemory(Backend):
         if n == 0:
             return
         blocks = min(-(-n // THREADS), BLOCKS_A_PROCESSOR * self._device.processors)
-        self._launch(file, name, (blocks,), (THREADS,), (*args, np.int64(n)), dtype=dtype, **defines)
+        self._launch(file, name, (blocks,), (THREADS,), (*args, np.int64(n)), dtype=dtype, shared=0, **defines)
 
     def _result(self, op: str, out: Array | None, shape: Sequence[int], dtype: Any) -> Array:
         """`out` after a check that the kernel can write to it, or fresh memory."""
@@ -86,15 +87,24 @@ class GpuMemory(Backend):
         _require_order(out)
         return out
 
+    def _aligned(self, *arrays: Array) -> bool:
+        """Whether all arrays begin where accesses of 16 bytes may."""
+        return all(self._device.address(a) % WIDEST_ACCESS == 0 for a in arrays)
+
     def _channels_last(self, a: Array) -> Array:
         """(N, C, H, W) seen as contiguous (N, H, W, C): without a copy where `a` already lies so."""
         return self._device.xp.ascontiguousarray(a.transpose(0, 2, 3, 1))
 
     def _ordered(self, a: Array) -> Array:
         """`a` with its elements in the order that kernels read: without a copy where they lie so."""
-        if a.ndim == 4:
-            return self._channels_last(a)
-        return self._device.xp.ascontiguousarray(a)
+        ordered = self._channels_last(a) if a.ndim == 4 else self._device.xp.ascontiguousarray(a)
+        return ordered.copy() if self._device.address(ordered) % ordered.itemsize else ordered
+
+
+def kernel_of(file: str, name: str, dtype: Any, **defines: str | int) -> Kernel:
+    """Kernel `name` of FILE.cu for elements of this type."""
+    constants = {"ELEMENT": C_TYPES[np.dtype(dtype).name], **defines}
+    return Kernel(file, name, tuple(sorted(constants.items())))
 
 
 def _require_order(a: Array) -> None:
