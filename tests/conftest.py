@@ -5,13 +5,30 @@ import zlib
 
 import numpy as np
 import pytest
+from cuda_emulator.build import compiler
+from cuda_emulator.device import EmulatedDevice
 from hypothesis import settings
 
 from fastconv.backends import select
+from fastconv.backends.gpu import GpuBackend
 
 settings.register_profile("quick", max_examples=60, deadline=None, print_blob=True)
 settings.register_profile("thorough", max_examples=3000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def _missing_emulator():
+    if GpuBackend.__abstractmethods__:
+        return "the GPU backend is not complete yet"
+    return None if compiler() else "g++, which builds the CUDA kernels for the CPU, is not installed"
+
+
+select.register("cuda-emu", _missing_emulator, lambda: GpuBackend(EmulatedDevice()))
+
+
+def pytest_report_header(config):
+    """Which backends the tests run on, and why the others are left out."""
+    return [f"backend {name}: {state}" for name, state in select.available().items()]
 
 
 def _ready_backends():

@@ -216,7 +216,7 @@ class TestRefusals:
 class TestSelection:
     def test_every_backend_is_ready_or_says_why_not(self):
         states = select.available()
-        assert set(states) == {"cpu", "gpu", "reference"}
+        assert set(states) >= {"cpu", "gpu", "reference"}
         assert states["reference"] == "ready"
         for name, state in states.items():
             if state != "ready":

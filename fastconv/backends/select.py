@@ -15,10 +15,6 @@ from .base import Backend
 DEFAULT = "cpu"
 
 
-def _missing_gpu() -> str | None:
-    return "this version has no GPU kernels yet; use fc.use('cpu')"
-
-
 def _missing_cpu() -> str | None:
     return None if importlib.util.find_spec("numba") else "numba is not installed: pip install numba"
 
@@ -35,8 +31,20 @@ def _make_reference() -> Backend:
     return ReferenceBackend()
 
 
+def _missing_gpu() -> str | None:
+    from .gpu import GpuBackend
+    from .gpu.presence import missing
+
+    if GpuBackend.__abstractmethods__:
+        return "this version's GPU backend is not complete yet; use fc.use('cpu')"
+    return missing()
+
+
 def _make_gpu() -> Backend:
-    raise BackendError(f"the gpu backend cannot be used: {_missing_gpu()}")
+    from .gpu import GpuBackend
+    from .gpu.cuda import CudaDevice
+
+    return GpuBackend(CudaDevice())  # type: ignore[abstract]
 
 
 # name -> (why it cannot be used, or None; how to make it)
@@ -47,6 +55,16 @@ _BACKENDS: dict[str, tuple[Callable[[], str | None], Callable[[], Backend]]] = {
 }
 
 _current: ContextVar[str] = ContextVar("fastconv_backend", default=DEFAULT)
+
+
+def register(name: str, missing: Callable[[], str | None], make: Callable[[], Backend]) -> None:
+    """Add a backend under a name of its own.
+
+    missing: why it cannot be used here and what to do, or None. make: called at its first use.
+    """
+    if name in _BACKENDS:
+        raise BackendError(f"there is a backend {name!r} already")
+    _BACKENDS[name] = missing, make
 
 
 def available() -> dict[str, str]:
