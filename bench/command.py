@@ -24,6 +24,10 @@ def bench(
     ] = None,
     full: Annotated[bool, typer.Option("--full/--quick", help="All layers and batch sizes, or a selection.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads of every contestant.")] = 2,
+    device: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
+    precision: Annotated[
+        str, typer.Option(help="On the gpu, on both sides: float32, tf32, bfloat16 or float16.")
+    ] = "float32",
     json: Annotated[
         Path | None, typer.Option(help="Write the results: a .json file, or a folder for one file a machine.")
     ] = None,
@@ -49,11 +53,12 @@ def bench(
         os.environ["FASTCONV_DATA"] = str(data_root)
     old = _load(Results, compare, "--compare")
     earlier = [_load(Results, path, "--add") for path in add or ()]
-    works = _works(groups, networks, full)
-    chosen = suite.default_peers(not full) if peers is None else _names(peers, "peer", suite.PEERS)
+    where = _where(device, precision)
+    works = _works(groups, networks, full, device)
+    chosen = suite.default_peers(not full, device) if peers is None else _names(peers, "peer", suite.PEERS)
     if png and (reason := figure.missing()):
         raise typer.BadParameter(reason, param_hint="--png")
-    results = _run(console, works, chosen, full, threads)
+    results = _run(console, works, chosen, full, {"threads": threads, **where})
     for part in earlier:
         try:
             results.add(part)
@@ -61,7 +66,7 @@ def bench(
             raise typer.BadParameter(str(error), param_hint="--add") from error
     report.show(results, console)
     if json:
-        target = json if json.suffix == ".json" else json / machine.file_name(results.machine)
+        target = json if json.suffix == ".json" else json / machine.file_name(results.machine, precision)
         results.save(target)
         console.print(f"results: {target}", highlight=False)
     if png:
@@ -75,7 +80,7 @@ def bench(
         raise typer.Exit(1)
 
 
-def _run(console, works, peers, full, threads):
+def _run(console, works, peers, full, options):
     """The run with a progress bar that names the row."""
     from dataclasses import replace
 
@@ -83,7 +88,7 @@ def _run(console, works, peers, full, threads):
 
     from . import suite
 
-    settings = replace(suite.FULL if full else suite.QUICK, threads=threads)
+    settings = replace(suite.FULL if full else suite.QUICK, **options)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("machine's limits", total=len(works))
@@ -93,14 +98,32 @@ def _run(console, works, peers, full, threads):
         )  # fmt: skip
 
 
-def _works(groups, networks, full):
+def _where(device, precision):
+    """Device and precision as settings, after a look whether they are there."""
+    from fastconv.backends import select
+
+    from .measure import ROUNDING
+
+    if device not in ("cpu", "gpu"):
+        raise typer.BadParameter(f"must be cpu or gpu, not {device!r}", param_hint="--device")
+    if precision not in ROUNDING or (device == "cpu" and precision != "float32"):
+        known = ", ".join(ROUNDING) if device == "gpu" else "float32 on the cpu"
+        raise typer.BadParameter(f"must be {known}, not {precision!r}", param_hint="--precision")
+    if (state := select.available()[device]) != "ready":
+        raise typer.BadParameter(f"the {device} backend cannot be used: {state}", param_hint="--device")
+    return {"device": device, "precision": precision}
+
+
+def _works(groups, networks, full, device):
     from . import shapes
+    from .suite import CPU_ONLY
     from .work import FAMILIES, GROUPS, LONG, select
 
+    here = [group for group in GROUPS if device == "cpu" or group not in CPU_ONLY]
     if groups is None:
-        names = [group for group in GROUPS if full or group not in LONG]
+        names = [group for group in here if full or group not in LONG]
     else:
-        names = _names(groups, "group", (*GROUPS, *FAMILIES))
+        names = _names(groups, "group", (*here, *FAMILIES))
     wanted = [group for name in names for group in FAMILIES.get(name, (name,))]
     works = select(wanted, _names(networks, "network", shapes.NETWORKS), quick=not full)
     if not works:

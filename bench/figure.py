@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import machine
 from .measure import ONE_THREAD, Row
 from .peers import ENGINE
 from .report import title_of
@@ -17,7 +18,7 @@ from .results import ClassMean, Results, class_means
 COLOURS = {
     ENGINE: "#D55E00", "torch": "#0072B2", "jax": "#009E73", "numpy": "#999999",
     "torch-fused": "#56B4E9", "torch-compile": "#CC79A7", ONE_THREAD: "#E69F00",
-    "onnxruntime": "#F0E442",
+    "onnxruntime": "#F0E442", "torch-graph": "#000000",
 }  # fmt: skip
 MARKERS = {"conv2d_forward": "o", "conv2d_backward_data": "^", "conv2d_backward_weight": "s", "matmul": "D"}
 SPAN = -4, 5  # powers of two that the bars show: longer ones end there and carry their number
@@ -44,10 +45,7 @@ def draw(results: Results, path: Path) -> None:
     roof, ratios = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _roofline(roof, results)
     _ratios(ratios, means, classes)
-    m = results.machine
-    figure.suptitle(
-        f"fastconv on {m['processor']}, {results.limits.threads} threads, {m['vector_bits']}-bit vectors  ({m['date']})"
-    )
+    figure.suptitle(f"fastconv on {machine.title(results.machine)}  ({results.machine['date']})")
     figure.savefig(path, dpi=110)
 
 

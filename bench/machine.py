@@ -25,8 +25,18 @@ TELLING = (
 )
 
 
-def describe() -> dict[str, Any]:
-    """Processor, cores this process may use, vector width in bits, telling features, system, date (UTC)."""
+def describe(device: str = "cpu") -> dict[str, Any]:
+    """The processor or the graphics processor with what decides its speed; system, Python, date (UTC)."""
+    return {
+        **(_gpu() if device == "gpu" else _cpu()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def _cpu() -> dict[str, Any]:
+    """Processor, cores this process may use, vector width in bits, telling features."""
     from fastconv.kernels.cpu import jit
 
     features = jit.cpu_features()
@@ -35,10 +45,25 @@ def describe() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "vector_bits": 8 * jit.vector_bytes(),
         "features": [name for name in TELLING if name in features],
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
+
+
+def _gpu() -> dict[str, Any]:
+    """Name, multiprocessors, architecture, CUDA version of driver and run time."""
+    from fastconv.backends.gpu.measure import describe
+
+    return describe()
+
+
+def title(machine: dict[str, Any]) -> str:
+    """The machine in a line."""
+    if "architecture" in machine:
+        return (
+            f"{machine['processor']}, {machine['cores']} multiprocessors, {machine['architecture']}, "
+            f"CUDA {machine['cuda']} (driver {machine['driver']})"
+        )
+    features = ", ".join(machine["features"])
+    return f"{machine['processor']}, {machine['cores']} cores, {machine['vector_bits']}-bit vectors ({features})"
 
 
 class Others:
@@ -68,9 +93,12 @@ class Others:
         return sum(ticks) / unit, (sum(ticks) - idle) / unit, sum(os.times()[:4])
 
 
-def file_name(machine: dict[str, Any]) -> str:
-    """A name for this machine's results: processor, cores, width."""
-    words = f"{machine['processor']} {machine['cores']} cores {machine['vector_bits']} bit"
+def file_name(machine: dict[str, Any], precision: str = "float32") -> str:
+    """A name for this machine's results: processor, cores and width, or the graphics processor and the precision."""
+    if "architecture" in machine:
+        words = f"{machine['processor']} {precision}"
+    else:
+        words = f"{machine['processor']} {machine['cores']} cores {machine['vector_bits']} bit"
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") + ".json"
 
 

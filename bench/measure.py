@@ -26,11 +26,16 @@ SLOWER = 1.25  # a variant that is so much slower than another after two rounds 
 
 @dataclass(frozen=True)
 class Settings:
-    """How long it takes: rounds, and seconds for the calls of one round together."""
+    """How long it takes: rounds, and seconds for the calls of one round together; and where.
+
+    device: "cpu" or "gpu". precision: what convolutions and products compute in, on both sides.
+    """
 
     rounds: int = 7
     seconds: float = 0.005
     threads: int = 2
+    device: str = "cpu"
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,9 @@ class Arena:
 
     def __init__(self, peers: list[str], settings: Settings) -> None:
         self.settings = settings
-        self.peers = [p for p in peers if missing(p) is None]
-        self.missing = {p: reason for p in peers if (reason := missing(p)) is not None}
+        reasons = {p: missing(p, settings.device) for p in peers}
+        self.peers = [p for p, reason in reasons.items() if reason is None]
+        self.missing = {p: reason for p, reason in reasons.items() if reason is not None}
         self.versions: dict[str, str] = {}
         self._processes: dict[tuple[str, int, bool], Process] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="fastconv-bench-")
@@ -111,7 +117,7 @@ class Arena:
                 row.declined[name] = answer["declined"]
             else:
                 ready[name] = answer["variants"]
-        _compare(row.work, ready)
+        _compare(row.work, ready, self.settings.precision)
         turns = {(name, variant): contestants[name] for name, variants in ready.items() for variant in variants}
         times = _rounds(turns, self.settings.rounds)
         row.timings = {name: _best(name, variants, times) for name, variants in ready.items()}
@@ -127,20 +133,26 @@ class Arena:
     def _process(self, name: str, threads: int, keep_memory: bool) -> Process:
         key = name, threads, keep_memory
         if key not in self._processes or not self._processes[key].alive:
-            self._processes[key] = Process(*key)
+            self._processes[key] = Process(*key, self.settings.device, self.settings.precision)
             self.versions |= self._processes[key].versions
         return self._processes[key]
 
 
-def tolerance(reduction: int) -> float:
+# The distance of neighbouring numbers at 1.
+ROUNDING = {"float32": 2.0**-23, "tf32": 2.0**-10, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+
+def tolerance(reduction: int, precision: str = "float32") -> float:
     """The difference that rounding explains, relative to the largest value: eps times the root of the longest sum.
 
     Rounding errors of a sum of n like terms grow as sqrt(n) (Higham & Mary 2019); 16 leaves room for fast algorithms.
     """
-    return 16 * float(np.finfo(np.float32).eps) * max(reduction, 16) ** 0.5
+    if precision == "float32":
+        return 16 * ROUNDING[precision] * max(reduction, 16) ** 0.5
+    return 16 * ROUNDING[precision]  # the operands are rounded, sums are float32: errors do not grow with the sum
 
 
-def _compare(work: Work, ready: dict[str, dict[str, Any]]) -> None:
+def _compare(work: Work, ready: dict[str, dict[str, Any]], precision: str) -> None:
     """Every variant's result against the first one's; the files go."""
     first: np.ndarray | None = None
     for name, variants in ready.items():
@@ -154,10 +166,11 @@ def _compare(work: Work, ready: dict[str, dict[str, Any]]) -> None:
             else:
                 scale = float(np.abs(first).max())
                 error = float(np.abs(first - result).max()) / (scale or 1)
-                if not (error <= tolerance(work.reduction)):
+                allowed = tolerance(work.reduction, precision)
+                if not (error <= allowed):
                     raise WrongResult(
                         f"{work.key}: {name} {variant} differs by {error:.1e} of the largest value, "
-                        f"{tolerance(work.reduction):.1e} is rounding"
+                        f"{allowed:.1e} is rounding"
                     )
 
 

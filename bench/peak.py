@@ -105,5 +105,13 @@ def _quickest(run: Callable[[], Any]) -> float:
     return min(taken)
 
 
+def measure_gpu() -> Limits:
+    """The GPU's: one figure for float32 multiply-adds, copies from the size of its last cache on."""
+    from fastconv.backends.gpu.measure import copy_bandwidth, fma_peak
+
+    return Limits({1: fma_peak()}, {size: copy_bandwidth(size) for size in (2**21, 2**25, 2**30)}, 1)
+
+
 if __name__ == "__main__":
-    print(json.dumps(measure(int(sys.argv[1])).as_json()))
+    device, threads = sys.argv[1:]
+    print(json.dumps((measure_gpu() if device == "gpu" else measure(int(threads))).as_json()))

@@ -10,9 +10,14 @@ from .report import amount, machine_lines, title_of
 from .results import Results, class_means, geometric_mean
 from .work import GROUPS
 
-BEGIN, END = "<!-- bench:cpu -->", "<!-- /bench -->"
+END = "<!-- /bench -->"  # of each table
 # These rows are shown one by one, the others as means by class.
 SINGLE = ("training_step", "inference", "threads", "startup", "memory", "runs")
+
+
+def begin(device: str = "cpu") -> str:
+    """The marker before a device's table."""
+    return f"<!-- bench:{device} -->"
 
 
 def rewrite(path: Path, results: Results) -> str:
@@ -22,11 +27,11 @@ def rewrite(path: Path, results: Results) -> str:
     """
     if not path.exists():
         return f"{path} does not exist: no table was written"
-    text = path.read_text()
-    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    text, marker = path.read_text(), begin(results.settings.get("device", "cpu"))
+    pattern = re.compile(f"{re.escape(marker)}.*?{re.escape(END)}", re.DOTALL)
     if not pattern.search(text):
-        return f"{path} has no markers {BEGIN} ... {END}: no table was written"
-    table = f"{BEGIN}\n{markdown(results)}\n{END}"
+        return f"{path} has no markers {marker} ... {END}: no table was written"
+    table = f"{marker}\n{markdown(results)}\n{END}"
     path.write_text(pattern.sub(lambda _: table, text, count=1))
     return f"the table in {path} was written"
 

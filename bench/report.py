@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from . import machine
 from .measure import ONE_THREAD, Row
 from .peers import CONTESTANTS, ENGINE
 from .results import ClassMean, Results, class_means
@@ -48,12 +49,17 @@ def show(results: Results, console: Console) -> None:
 def machine_lines(results: Results) -> list[str]:
     """The machine, its measured limits and the versions."""
     m, limits = results.machine, results.limits
-    gflops = ", ".join(f"{v:.0f} GFLOP/s with {t} thread{'s' * (t > 1)}" for t, v in limits.gflops.items())
+    on_gpu = results.settings.get("device") == "gpu"
+    if on_gpu:
+        gflops, how = f"{limits.peak:.0f} GFLOP/s in float32", f"precision {results.settings['precision']}"
+    else:
+        gflops = ", ".join(f"{v:.0f} GFLOP/s with {t} thread{'s' * (t > 1)}" for t, v in limits.gflops.items())
+        how = f"{limits.threads} threads"
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     return [
-        f"{m['processor']}, {m['cores']} cores, {m['vector_bits']}-bit vectors ({', '.join(m['features'])})",
+        machine.title(m),
         f"Measured limits: {gflops}; copies {limits.bandwidth:.0f} GB/s in memory",
-        f"{m['system']}, Python {m['python']}, {versions}; {limits.threads} threads; {m['date']}",
+        f"{m['system']}, Python {m['python']}, {versions}; {how}; {m['date']}",
     ]
 
 

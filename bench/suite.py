@@ -18,16 +18,17 @@ from .work import Work
 
 QUICK, FULL = Settings(rounds=7, seconds=0.005), Settings(rounds=11, seconds=0.03)
 OWN_PROCESSES = ("startup", "memory", "runs")
+CPU_ONLY = (*OWN_PROCESSES, "threads")
 
 
-def default_peers(quick: bool) -> list[str]:
+def default_peers(quick: bool, device: str = "cpu") -> list[str]:
     """Those that are installed; in the short selection without the further ways to run a peer's whole steps."""
-    return [p for p in PEERS if missing(p) is None and (CONTESTANTS[p].quick or not quick)]
+    return [p for p in PEERS if missing(p, device) is None and (CONTESTANTS[p].quick or not quick)]
 
 
-def limits(threads: int) -> Limits:
+def limits(threads: int, device: str = "cpu") -> Limits:
     """What the machine can do, measured in a process of its own."""
-    command = [sys.executable, "-m", "fastconv.bench.peak", str(threads)]
+    command = [sys.executable, "-m", "fastconv.bench.peak", device, str(threads)]
     done = subprocess.run(
         command, env=environment(threads, keep_memory=False), capture_output=True, text=True, check=False
     )
@@ -40,7 +41,8 @@ def run(works: list[Work], peers: list[str], settings: Settings, on_row: Callabl
     """Measure all rows; `on_row` gets each when it is done, None where it failed. Ctrl-C ends with what there is."""
     others = machine.Others()
     with Arena(peers, settings) as arena:
-        results = Results(machine.describe(), limits(settings.threads), asdict(settings), missing=arena.missing)
+        measured = limits(settings.threads, settings.device)
+        results = Results(machine.describe(settings.device), measured, asdict(settings), missing=arena.missing)
         try:
             for work in works:
                 row = _row(work, arena, results.errors)
@@ -51,7 +53,7 @@ def run(works: list[Work], peers: list[str], settings: Settings, on_row: Callabl
             results.errors.append("interrupted")
         results.versions = arena.versions
     results.others = others.share()
-    results.limits = results.limits.better(limits(settings.threads))
+    results.limits = results.limits.better(limits(settings.threads, settings.device))
     return results
 
 

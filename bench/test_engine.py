@@ -25,7 +25,7 @@ def test_work(work, engine, limits, threads, benchmark):
         "threads": threads,
         "algorithm": variant.note or name,
     }
-    calls = ceil(SECONDS / worker.warm_up(variant))
+    calls = ceil(SECONDS / worker.warm_up(engine, variant))
     benchmark.pedantic(variant.run, rounds=ROUNDS, iterations=calls)
     if benchmark.stats is not None:  # None with --benchmark-disable
         seconds = benchmark.stats.stats.median

@@ -35,3 +35,14 @@ def some_results():
         ),
     ]
     return Results(MACHINE, LIMITS, {"rounds": 7}, rows, {"fastconv": "0.1.0"}, {"jax": "jax is not installed"})
+
+
+def gpu_results():
+    """A run on a graphics processor."""
+    machine = {
+        "processor": "Test GPU 2", "cores": 100, "architecture": "sm_90", "cuda": "13.0", "driver": "13.1",
+        "system": "Linux x86_64", "python": "3.11.0", "date": "2026-01-01",
+    }  # fmt: skip
+    limits = Limits({1: 60000.0}, {2**21: 9000.0, 2**30: 3000.0}, 1)
+    rows = [Row(a_work(flops=3 * 10**11), {ENGINE: timing(0.010), "torch": timing(0.020)})]
+    return Results(machine, limits, {"device": "gpu", "precision": "tf32"}, rows, {"cupy": "14.0"})

@@ -189,3 +189,13 @@ class TestMeasure:
         with Arena(["jax", "numpy"], Settings()) as arena:
             assert arena.peers == ["numpy"]
             assert arena.missing == {"jax": "no_such_package not installed: pip install jax"}
+
+    def test_peers_take_part_where_they_run(self):
+        with Arena(["numpy", "torch-graph"], Settings()) as arena:
+            assert arena.missing["torch-graph"] == "runs on the gpu only"
+        with Arena(["numpy"], Settings(device="gpu")) as arena:
+            assert arena.missing == {"numpy": "runs on the cpu only"}
+
+    def test_rounded_operands_are_no_error(self):
+        assert measure.tolerance(6400) < measure.tolerance(6400, "tf32") < measure.tolerance(6400, "bfloat16")
+        assert measure.tolerance(64, "tf32") == measure.tolerance(6400, "tf32")

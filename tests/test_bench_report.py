@@ -5,12 +5,14 @@ import json
 import math
 
 import pytest
-from canned_results import LIMITS, a_work, some_results, timing
+from canned_results import LIMITS, a_work, gpu_results, some_results, timing
 from fastconv.bench import comparison, machine, readme, report, suite, work
 from fastconv.bench.measure import Row, Timing
 from fastconv.bench.peak import Limits
 from fastconv.bench.peers import ENGINE, PEERS
 from fastconv.bench.results import Results, class_means, geometric_mean
+
+from fastconv.backends import select
 
 
 class TestLimits:
@@ -140,6 +142,14 @@ class TestReport:
         figure.draw(some_results(), tmp_path / "r.png")
         assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
 
+    def test_a_graphics_processor(self, tmp_path):
+        results = gpu_results()
+        lines = report.machine_lines(results)
+        assert lines[0] == "Test GPU 2, 100 multiprocessors, sm_90, CUDA 13.0 (driver 13.1)"
+        assert "60000 GFLOP/s in float32" in lines[1]
+        assert "precision tf32" in lines[2]
+        assert machine.file_name(results.machine, "tf32") == "test-gpu-2-tf32.json"
+
 
 class TestComparison:
     def test_gains_are_measured_against_a_peer_of_the_same_run(self):
@@ -161,16 +171,24 @@ class TestComparison:
 class TestReadme:
     def test_only_what_stands_between_the_markers_changes(self, tmp_path):
         path = tmp_path / "README.md"
-        path.write_text(f"before\n{readme.BEGIN}\nold \\1 table\n{readme.END}\nafter\n")
+        path.write_text(f"before\n{readme.begin()}\nold \\1 table\n{readme.END}\nafter\n")
         assert "was written" in readme.rewrite(path, some_results())
         text = path.read_text()
-        assert text.startswith(f"before\n{readme.BEGIN}\n")
+        assert text.startswith(f"before\n{readme.begin()}\n")
         assert text.endswith(f"{readme.END}\nafter\n")
         assert "old" not in text
         assert "| Convolution, forward (with bias): 3x3 | 2 | 50% | 1.00 (0.50) |" in text
         assert "| Training step: LeNet-5, batch 100 | 1.00 ms | 6.00 (6.00 ms) |" in text
         assert readme.rewrite(path, some_results())
         assert path.read_text() == text
+
+    def test_each_device_has_a_table_of_its_own(self, tmp_path):
+        path = tmp_path / "README.md"
+        path.write_text(f"{readme.begin('cpu')}cpu{readme.END} {readme.begin('gpu')}gpu{readme.END}")
+        readme.rewrite(path, gpu_results())
+        text = path.read_text()
+        assert text.startswith(f"{readme.begin('cpu')}cpu{readme.END}")
+        assert "| Convolution, forward (with bias): 3x3 | 1 | 50% | 2.00 (2.00) |" in text
 
     def test_a_file_without_markers_is_left_alone(self, tmp_path):
         path = tmp_path / "README.md"
@@ -214,7 +232,7 @@ class TestCommand:
         assert (canned["settings"].threads, canned["settings"].rounds) == (1, suite.QUICK.rounds)
 
     def test_everything_and_the_files(self, invoke, canned, tmp_path):
-        (tmp_path / "README.md").write_text(f"{readme.BEGIN}{readme.END}")
+        (tmp_path / "README.md").write_text(f"{readme.begin()}{readme.END}")
         done = invoke("--full", "--json", str(tmp_path / "new"), "--readme", str(tmp_path / "README.md"))
         assert done.exit_code == 0, done.output
         assert len(canned["works"]) == len(work.select(quick=False))
@@ -244,6 +262,28 @@ class TestCommand:
         assert done.exit_code == 2
         assert "nonsense" in done.output
         assert known in done.output
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (("--device", "tpu"), "cpu or gpu"),
+            (("--precision", "tf32"), "float32 on the cpu"),
+            (("--device", "gpu", "--precision", "float8"), "bfloat16"),
+            (("--device", "gpu"), "no GPU here"),
+        ],
+    )
+    def test_devices_and_precisions_that_cannot_be(self, invoke, monkeypatch, options, said):
+        monkeypatch.setattr(select, "available", lambda: {"cpu": "ready", "gpu": "no GPU here"})
+        done = invoke("--peers", "none", *options)
+        assert done.exit_code == 2
+        assert said in done.output
+
+    def test_the_gpu_has_no_rows_of_whole_processes(self, invoke, canned, monkeypatch):
+        monkeypatch.setattr(select, "available", lambda: {"cpu": "ready", "gpu": "ready"})
+        done = invoke("--device", "gpu", "--precision", "tf32", "--full", "--peers", "none")
+        assert done.exit_code == 0, done.output
+        assert (canned["settings"].device, canned["settings"].precision) == ("gpu", "tf32")
+        assert not {w.group for w in canned["works"]} & set(suite.CPU_ONLY)
 
     def test_a_failed_row_is_a_failed_run(self, invoke, monkeypatch):
         results = some_results()

@@ -13,7 +13,8 @@ from importlib.util import find_spec
 @dataclass(frozen=True)
 class Entry:
     """needs: the packages to import; module: the file here with its `contestant(**options)`; quick: is asked in the
-    short selection too; trains: has training steps whose start-up and memory are worth a look."""
+    short selection too; trains: has training steps whose start-up and memory are worth a look; devices: where it runs;
+    one that runs on the GPU takes `device` and `precision` among its options."""
 
     title: str
     needs: tuple[str, ...]
@@ -22,14 +23,18 @@ class Entry:
     options: tuple[tuple[str, object], ...] = ()
     quick: bool = True
     trains: bool = True
+    devices: tuple[str, ...] = ("cpu",)
 
 
 ENGINE = "fastconv"
 CONTESTANTS = {
-    ENGINE: Entry("fastconv", ("fastconv",), "fastconv", "engine"),
-    "torch": Entry("PyTorch", ("torch",), "torch", "pytorch"),
+    ENGINE: Entry("fastconv", ("fastconv",), "fastconv", "engine", devices=("cpu", "gpu")),
+    "torch": Entry("PyTorch", ("torch",), "torch", "pytorch", devices=("cpu", "gpu")),
     "torch-fused": Entry("PyTorch, fused Adam", ("torch",), "torch", "pytorch", (("fused", True),), quick=False),
-    "torch-compile": Entry("torch.compile", ("torch",), "torch", "pytorch", (("compiled", True),), quick=False),
+    "torch-compile": Entry(
+        "torch.compile", ("torch",), "torch", "pytorch", (("compiled", True),), quick=False, devices=("cpu", "gpu")
+    ),
+    "torch-graph": Entry("PyTorch, CUDA graph", ("torch",), "torch", "pytorch", (("graphed", True),), devices=("gpu",)),
     "jax": Entry("JAX jit", ("jax",), "jax", "jaxlax"),
     "onnxruntime": Entry("ONNX Runtime", ("onnxruntime", "onnx"), "onnxruntime onnx", "onnx_runtime", trains=False),
     # NumPy compiles nothing and frees all at once.
@@ -38,8 +43,10 @@ CONTESTANTS = {
 PEERS = tuple(name for name in CONTESTANTS if name != ENGINE)
 
 
-def missing(name: str) -> str | None:
-    """Why this contestant cannot take part and what to do, or None."""
+def missing(name: str, device: str = "cpu") -> str | None:
+    """Why this contestant cannot take part on this device and what to do, or None."""
     entry = CONTESTANTS[name]
+    if device not in entry.devices:
+        return f"runs on the {' and the '.join(entry.devices)} only"
     absent = [package for package in entry.needs if not find_spec(package)]
     return f"{' and '.join(absent)} not installed: pip install {entry.install}" if absent else None

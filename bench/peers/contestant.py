@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,8 @@ class Declined(Exception):
 class Variant:
     """One way to do the work.
 
-    run: once, all of it finished on return. result: what it computes, as arrays in logical order. note: the algorithm.
+    run: once; on the CPU all of it is finished on return. result: what it computes, as arrays in logical order. note:
+    the algorithm.
     """
 
     run: Callable[[], Any]
@@ -38,6 +40,13 @@ class Contestant:
     def versions(self) -> dict[str, str]:
         """Names and versions of the libraries at work."""
         raise NotImplementedError
+
+    def seconds(self, run: Callable[[], Any], calls: int) -> float:
+        """How long `calls` calls take together; by the device's own clock where it works on after `run` returns."""
+        start = time.perf_counter()
+        for _ in range(calls):
+            run()
+        return time.perf_counter() - start
 
     def prepare(self, request: Request) -> dict[str, Variant]:
         """The ways to do the requested work, on its data; raises Declined."""

@@ -20,10 +20,12 @@ Step = Callable[..., fc.Tensor]
 
 
 class Engine(Contestant):
-    """The current backend; results go to memory that is there already, as in a compiled step."""
+    """A backend of fastconv; results go to memory that is there already, as in a compiled step."""
 
-    def __init__(self) -> None:
-        self.be = fc.use("cpu").backend
+    def __init__(self, device: str, precision: str) -> None:
+        self.be = fc.use(device).backend
+        if precision != "float32":
+            fc.set_precision(precision)
 
     def versions(self) -> dict[str, str]:
         return {name: version(name) for name in ("fastconv", "numba", "llvmlite", "numpy")}
@@ -144,7 +146,7 @@ def build(network: Network, values: list[np.ndarray], dropout: bool) -> fc.nn.Se
                 layers.append(fc.nn.Dropout(p if dropout else 0.0))
     model = fc.nn.Sequential(*layers)
     for p, value in zip(model.parameters(), values, strict=True):
-        p.data[...] = value
+        p.data[...] = p.backend.asarray(value)
     return model
 
 
@@ -193,5 +195,19 @@ TRAINING: dict[str, Callable[..., Step]] = {"compiled": fc.compile, "eager": _ea
 INFERENCE: dict[str, Callable[..., Step]] = {"compiled": fc.compile, "eager": _eager_inference}
 
 
-def contestant() -> Contestant:
-    return Engine()
+class EngineOnGpu(Engine):
+    """Timed by the GPU's own clock."""
+
+    def versions(self) -> dict[str, str]:
+        from fastconv.backends.gpu.measure import versions
+
+        return {"fastconv": version("fastconv"), **versions()}
+
+    def seconds(self, run: Callable[[], Any], calls: int) -> float:
+        from fastconv.backends.gpu.measure import elapsed
+
+        return elapsed(lambda: [run() for _ in range(calls)])
+
+
+def contestant(device: str = "cpu", precision: str = "float32") -> Contestant:
+    return EngineOnGpu(device, precision) if device == "gpu" else Engine(device, precision)

@@ -36,11 +36,13 @@ class Process:
     is what a user's process gets.
     """
 
-    def __init__(self, name: str, threads: int, keep_memory: bool) -> None:
+    def __init__(
+        self, name: str, threads: int, keep_memory: bool, device: str = "cpu", precision: str = "float32"
+    ) -> None:
         self.name = name
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed in `close`
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fastconv.bench.peers.worker", name],
+            [sys.executable, "-m", "fastconv.bench.peers.worker", name, device, precision],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
             env=environment(threads, keep_memory),
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The process that serves one contestant: `python -m fastconv.bench.peers.worker NAME`.
+"""The process that serves one contestant: `python -m fastconv.bench.peers.worker NAME DEVICE PRECISION`.
 
 A line of JSON in, a line of JSON out:
     at start                                      {"versions": {...}} or {"error": ...}
@@ -51,7 +51,7 @@ class Worker:
         for i, (name, variant) in enumerate(self.variants.items()):
             path = Path(folder) / f"{os.getpid()}-{i}.npy"
             np.save(path, joined(variant.result()))
-            self.calls[name] = max(1, ceil(seconds / warm_up(variant)))
+            self.calls[name] = max(1, ceil(seconds / warm_up(self.contestant, variant)))
             answer[name] = {"file": str(path), "calls": self.calls[name], "note": variant.note}
         return {"variants": answer}
 
@@ -59,10 +59,7 @@ class Worker:
         run, calls = self.variants[variant].run, self.calls[variant]
         time.sleep(LET_OTHERS_SLEEP)
         run()
-        start = time.perf_counter()
-        for _ in range(calls):
-            run()
-        return {"seconds": (time.perf_counter() - start) / calls}
+        return {"seconds": self.contestant.seconds(run, calls) / calls}
 
     def release(self) -> dict[str, Any]:
         self.variants = {}
@@ -70,23 +67,21 @@ class Worker:
         return {}
 
 
-def warm_up(variant: Variant) -> float:
+def warm_up(contestant: Contestant, variant: Variant) -> float:
     """Call it for WARM_UP seconds, and at least twice; seconds of the quickest call."""
     best, end = float("inf"), time.perf_counter() + WARM_UP
     for calls in count(1):
-        start = time.perf_counter()
-        variant.run()
-        now = time.perf_counter()
-        best = min(best, now - start)
-        if calls > 1 and now > end:
+        best = min(best, contestant.seconds(variant.run, 1))
+        if calls > 1 and time.perf_counter() > end:
             return best
 
 
-def load(name: str) -> Contestant:
+def load(name: str, device: str = "cpu", precision: str = "float32") -> Contestant:
     """The contestant of this name, its libraries imported."""
     entry = CONTESTANTS[name]
     module = importlib.import_module(f".{entry.module}", __package__)
-    return module.contestant(**dict(entry.options))
+    where = {"device": device, "precision": precision} if "gpu" in entry.devices else {}
+    return module.contestant(**where, **dict(entry.options))
 
 
 def main() -> None:
@@ -97,7 +92,7 @@ def main() -> None:
     def send(answer: dict[str, Any]) -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
-    worker = Worker(load(sys.argv[1]))
+    worker = Worker(load(*sys.argv[1:]))
     send({"versions": worker.contestant.versions()})
     for line in sys.stdin:
         try:
