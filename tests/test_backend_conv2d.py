@@ -108,6 +108,16 @@ class TestConvolution:
         fused = forward(backend, case, x, w, b, activation=activation)
         np.testing.assert_allclose(fused, separate, rtol=4 * np.finfo("float32").eps, atol=1e-7)
 
+    @every_case
+    def test_relu_of_every_algorithm_is_exact_and_keeps_nan(self, backend, case, rng):
+        x, w, b, _ = conv_values(case, rng)
+        b[-1] = np.nan
+        expected = np.maximum(reference.conv2d(x, w, b, **case.options), 0)
+        for candidate in backend.explain(case.geometry):
+            if candidate.declined is None or "on request" in candidate.declined:
+                y = forward(backend, case, x, w, b, activation="relu", algorithm=candidate.name)
+                assert_exact(y, expected, "float32")
+
     def test_not_a_number_and_infinity_pass_through(self, backend):
         case = ConvCase("three", x=(1, 1, 3, 5), w=(1, 1, 1, 1))
         x = np.ones(case.x, "float32")

@@ -13,6 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
+from .activation import ActivationVectors
 from .simd import FLOATS, VECTOR_BYTES
 
 I32 = ir.IntType(32)
@@ -176,6 +177,11 @@ def add(typingctx, a, b):
 
 
 @intrinsic
+def subtract(typingctx, a, b):
+    return a(a, b), lambda context, builder, signature, args: builder.fsub(*args)
+
+
+@intrinsic
 def divide(typingctx, a, b):
     return a(a, b), lambda context, builder, signature, args: builder.fdiv(*args)
 
@@ -191,21 +197,51 @@ def greater(typingctx, a, b):
 
 
 @intrinsic
+def exp(typingctx, a):
+    """exp of each lane, NaN for NaN; activation.py states its error."""
+
+    def codegen(context, builder, signature, args):
+        return ActivationVectors(builder, a.count, a.dtype.bitwidth // 8).exp(args[0])
+
+    return a(a), codegen
+
+
+@intrinsic
+def first(typingctx, a, count, rest):
+    """The first `count` lanes of a, those of `rest` behind them."""
+
+    def codegen(context, builder, signature, args):
+        value, count, rest = args
+        return builder.select(_first(builder, count, value.type.count), value, rest)
+
+    return a(a, types.int64, a), codegen
+
+
+@intrinsic
 def greatest(typingctx, a):
     """The greatest lane."""
 
-    def codegen(context, builder, signature, args):
-        vector = args[0].type
-        best = args[0]
-        half = vector.count
-        while half > 1:  # fold the upper half onto the lower one
-            half //= 2
-            order = [I32((k + half) % vector.count) for k in range(vector.count)]
-            other = builder.shuffle_vector(best, best, ir.Constant(ir.VectorType(I32, vector.count), order))
-            best = builder.select(builder.fcmp_ordered(">", other, best), other, best)
-        return builder.extract_element(best, I32(0))
+    def greater(builder, other, best):
+        return builder.select(builder.fcmp_ordered(">", other, best), other, best)
 
-    return a.dtype(a), codegen
+    return a.dtype(a), lambda context, builder, signature, args: _folded(builder, args[0], greater)
+
+
+@intrinsic
+def total(typingctx, a):
+    """The sum of all lanes."""
+    return a.dtype(a), lambda context, builder, signature, args: _folded(builder, args[0], ir.IRBuilder.fadd)
+
+
+def _folded(builder, value, combine):
+    """All lanes in one: again and again the upper half is combined with the lower one."""
+    vector, half = value.type, value.type.count
+    while half > 1:
+        half //= 2
+        order = [I32((k + half) % vector.count) for k in range(vector.count)]
+        other = builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(I32, vector.count), order))
+        value = combine(builder, other, value)
+    return builder.extract_element(value, I32(0))
 
 
 @intrinsic

@@ -4,17 +4,32 @@
     loss       = 1/N sum over n of (log s + m - x[n, label[n]]), log and sum over n in float64, in the order of rows
     dx[n, c]   = (prob[n, c] - [c == label[n]]) / N
 
-One chunk owns some rows; a row stays in the first cache for its three sweeps.
+One chunk owns some rows; a row goes by in vectors and stays in the first cache for its three sweeps.
 """
 
 import math
 
+import numpy as np
 from numba import carray
 
 from .jit import inner, kernel, ordered_inner, ordered_kernel
-from .lanes import advance, greater, greatest, load, pointer_to, width
+from .lanes import (
+    add,
+    advance,
+    divide,
+    exp,
+    fill,
+    first,
+    greater,
+    greatest,
+    load,
+    pointer_to,
+    store,
+    subtract,
+    total,
+    width,
+)
 from .parallel import parallel_for, span
-from .pointwise import exp_of_negative
 
 CHUNK = 2048  # logits that are worth a chunk
 
@@ -25,59 +40,48 @@ def _chunks(rows, classes):
 
 
 @inner
-def _row(pointer, n, classes):
-    """Row n without a reference count: two threads that count on one array wait for each other."""
-    return carray(advance(pointer, n * classes), classes)
+def _largest(x, classes):
+    """The largest of a row. A NaN may be passed over: it comes back through the sum."""
+    nothing = fill(x, -np.inf)
+    best = nothing
+    for c in range(0, classes, width(x)):
+        best = greater(best, first(load(x, c, classes), classes - c, nothing))
+    return float(greatest(best))
 
 
 @inner
-def _sum(row):
-    total = row.dtype.type(0)
-    for c in range(row.size):
-        total += row[c]
-    return total
-
-
-@inner
-def _max(pointer, n, classes):
-    """The largest of row n. A NaN may be passed over: it comes back through the sum."""
-    row = advance(pointer, n * classes)
-    step = width(row)
-    if classes < step:
-        x = carray(row, classes)
-        m = x[0]
-        for c in range(1, classes):
-            m = x[c] if x[c] > m else m
-        return m
-    best = load(row, 0, classes)
-    for c in range(step, classes, step):
-        best = greater(best, load(row, min(c, classes - step), classes))
-    return greatest(best)
+def _divide(y, x, classes, by):
+    """y[c] = x[c] / by for a row."""
+    divisor = fill(x, by)
+    for c in range(0, classes, width(x)):
+        store(y, c, divide(load(x, c, classes), divisor), classes - c)
 
 
 @ordered_inner
 def _softmax_rows(chunk, chunks, losses, prob, logits, labels, rows, classes):
-    first, last = span(chunk, chunks, rows, 1)
-    for n in range(first, last):
-        x, e = _row(logits, n, classes), _row(prob, n, classes)
-        m = _max(logits, n, classes)
-        for c in range(classes):
-            e[c] = exp_of_negative(x[c] - m)
-        s = _sum(e)
-        for c in range(classes):
-            e[c] /= s
-        losses[n] = math.log(float(s)) + (float(m) - float(x[labels[n]]))
+    begin, end = span(chunk, chunks, rows, 1)
+    for n in range(begin, end):
+        x, e = advance(logits, n * classes), advance(prob, n * classes)
+        m = _largest(x, classes)
+        shift, nothing = fill(x, m), fill(x, 0.0)
+        sums = nothing
+        for c in range(0, classes, width(x)):
+            powers = exp(subtract(load(x, c, classes), shift))
+            store(e, c, powers, classes - c)
+            sums = add(sums, first(powers, classes - c, nothing))
+        s = float(total(sums))
+        _divide(e, e, classes, s)
+        losses[n] = math.log(s) + (m - float(carray(x, classes)[labels[n]]))
 
 
-@ordered_inner
+@inner
 def _gradient_rows(chunk, chunks, dx, prob, labels, rows, classes):
-    first, last = span(chunk, chunks, rows, 1)
-    for n in range(first, last):
-        d, e = _row(dx, n, classes), _row(prob, n, classes)
-        scale = e.dtype.type(rows)
-        for c in range(classes):
-            d[c] = e[c] / scale
-        d[labels[n]] = (e[labels[n]] - e.dtype.type(1)) / scale
+    begin, end = span(chunk, chunks, rows, 1)
+    for n in range(begin, end):
+        d, e = advance(dx, n * classes), advance(prob, n * classes)
+        _divide(d, e, classes, float(rows))
+        own, p = carray(d, classes), carray(e, classes)
+        own[labels[n]] = (p[labels[n]] - p.dtype.type(1)) / p.dtype.type(rows)
 
 
 @ordered_kernel
@@ -87,10 +91,10 @@ def softmax_cross_entropy_forward(prob, losses, logits, labels):
     chunks = _chunks(rows, classes)
     args = (chunks, losses, pointer_to(prob), pointer_to(logits), labels, rows, classes)
     parallel_for(_softmax_rows, chunks, args)
-    total = 0.0
+    mean = 0.0
     for n in range(rows):
-        total += losses[n]
-    return total / rows
+        mean += losses[n]
+    return mean / rows
 
 
 @kernel

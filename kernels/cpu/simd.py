@@ -82,6 +82,10 @@ class Vectors:
         """The lanes of a (0 .. LANES-1) and b (LANES ..) in the order of the list `lanes`."""
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(lanes)), [I32(k) for k in lanes]))
 
+    def splat(self, scalar):
+        """A scalar value in every lane."""
+        return self._splat(scalar, self.type)
+
     def _splat(self, scalar, vector):
         undefined = ir.Constant(vector, ir.Undefined)
         one = self.builder.insert_element(undefined, scalar, I32(0))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ...geometry import Conv2dGeometry, Pool2dGeometry
 from ...kernels.cpu import conv2d as direct
 from ...kernels.cpu import im2col as columns
+from ...kernels.cpu.pointwise import RELU, activation_forward
 from ..algorithms import Algorithm, accepts_all, choose, declines_groups, listed
 from ..base import Candidate
 from ..checks import require, require_activation, require_direction, require_float
@@ -43,8 +44,9 @@ class CpuConv2d(HostMemory):
         require("conv2d", "b", b, (g.OC,), dtype)
         y = result("conv2d", out, g.y_shape, dtype)
         run = _choose(g, "forward", algorithm, dtype)
-        run(as_channels_last(y), as_channels_last(x), as_channels_last(w), np.ascontiguousarray(b), g)
-        return y if activation is None else self.activation_forward(activation, y, out=y)
+        relu = activation == "relu"
+        run(as_channels_last(y), as_channels_last(x), as_channels_last(w), np.ascontiguousarray(b), g, relu)
+        return y if activation is None or relu else self.activation_forward(activation, y, out=y)
 
     def conv2d_backward_data(
         self, dy: Array, w: Array, g: Conv2dGeometry, *, algorithm: str | None = None, out: Array | None = None
@@ -97,10 +99,12 @@ def _window(g: Conv2dGeometry | Pool2dGeometry) -> tuple[int, ...]:
     return g.N, g.C, g.H, g.W, g.KH, g.KW, g.SH, g.SW, g.PH, g.PW, g.DH, g.DW, g.OH, g.OW
 
 
-def _direct_forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry) -> None:
+def _direct_forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry, relu: bool) -> None:
     packed = scratch("conv2d filters", (g.KH, g.KW, g.C // g.G, g.OC), w.dtype)
     packed[...] = w.transpose(1, 2, 3, 0)
     direct.conv2d_forward(y, x, packed, b, _problem(g))
+    if relu:
+        activation_forward(y.reshape(-1), y.reshape(-1), RELU, 0.0)
 
 
 def _direct_backward_data(dx: Array, dy: Array, w: Array, g: Conv2dGeometry) -> None:
@@ -119,10 +123,10 @@ def _as_rows(w: Array, g: Conv2dGeometry) -> Array:
     return w.transpose(0, 3, 1, 2).reshape(g.OC, -1)  # [OC, C*KH*KW], the order of im2col's columns
 
 
-def _im2col_forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry) -> None:
+def _im2col_forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry, relu: bool) -> None:
     cols = _column_matrix(g, x.dtype)
     columns.im2col(cols, x, _window(g))
-    gemm(y.reshape(-1, g.OC), cols, _as_rows(w, g).T, b)
+    gemm(y.reshape(-1, g.OC), cols, _as_rows(w, g).T, b, relu=relu)
 
 
 def _im2col_backward_data(dx: Array, dy: Array, w: Array, g: Conv2dGeometry) -> None:

@@ -33,9 +33,9 @@ def declines(g: Conv2dGeometry) -> str | None:
     return None
 
 
-def forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry, act: int = 0) -> None:
-    """y = act(b + conv(x, w)): y, x, w channels-last, act 0 (none) or 1 (ReLU)."""
-    _run(y, x, w, b, _forward_plan(g, y.itemsize, act))
+def forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry, relu: bool = False) -> None:
+    """y = b + conv(x, w), its negative values 0 where `relu` says so; y, x, w channels-last."""
+    _run(y, x, w, b, _forward_plan(g, y.itemsize, int(relu)))
 
 
 def backward_data(dx: Array, dy: Array, w: Array, g: Conv2dGeometry) -> None:

@@ -143,14 +143,14 @@ def merges_rows(g: Conv2dGeometry) -> bool:
     return g.C < MERGED_CHANNELS and g.G == 1 and g.DW == 1
 
 
-def forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry, act: int = 0) -> None:
-    """y = act(b + conv(x, w)): y, x, w channels-last, act 0 (none) or 1 (ReLU)."""
+def forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry, relu: bool = False) -> None:
+    """y = b + conv(x, w), its negative values 0 where `relu` says so; y, x, w channels-last."""
     if merges_rows(g) and (g.PH or g.PW or g.PB or g.PR):
         padded = scratch("conv2d padded", (g.N, g.H + g.PH + g.PB, g.W + g.PW + g.PR, g.C), x.dtype)
         pad(padded, x, (g.PH, g.PW))
         x = padded
     for piece in _forward_pieces(g, x.itemsize):
-        piece.run(y.reshape(-1), x.reshape(-1), w.reshape(-1), b, act)
+        piece.run(y.reshape(-1), x.reshape(-1), w.reshape(-1), b, int(relu))
 
 
 def backward_data(dx: Array, dy: Array, w: Array, g: Conv2dGeometry) -> None:
