@@ -206,7 +206,11 @@ class Backend(ABC):
     def softmax_cross_entropy_forward(
         self, logits: Array, labels: Array, *, out: tuple[Array, Array] | None = None
     ) -> tuple[Array, Array]:
-        """loss (0-d): mean over the batch of -log softmax(logits)[label]; prob (N, classes). Labels 0 .. classes-1."""
+        """loss (0-d): mean over the batch of -log softmax(logits)[label]; prob (N, classes).
+
+        A label outside 0 .. classes-1 is refused where labels lie in main memory; on a GPU, which nobody may wait for,
+        the loss and its row of the gradient become NaN.
+        """
 
     @abstractmethod
     def softmax_cross_entropy_backward(self, prob: Array, labels: Array, *, out: Array | None = None) -> Array:

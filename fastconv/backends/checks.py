@@ -62,19 +62,29 @@ def require_direction(direction: str) -> None:
 
 def require_labels(op: str, labels: Array, n: int, classes: int) -> None:
     """Raise unless `labels` are n whole numbers from 0 to classes - 1."""
-    if labels.shape != (n,):
-        raise ShapeError(f"{op}: labels must have shape ({n},), one per row of the logits, got {labels.shape}")
-    if labels.dtype.kind not in "iu":
-        raise DTypeError(f"{op}: labels must be whole numbers, got {labels.dtype}")
+    _require_label_shapes(op, labels, n)
     if n and not (labels.min() >= 0 and labels.max() < classes):
         raise ArgumentError(f"{op}: labels must be from 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
 
 
+def _require_label_shapes(op: str, labels: Array, n: int) -> None:
+    if labels.shape != (n,):
+        raise ShapeError(f"{op}: labels must have shape ({n},), one per row of the logits, got {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(f"{op}: labels must be whole numbers, got {labels.dtype}")
+
+
 def require_rows(op: str, name: str, a: Array, labels: Array) -> None:
-    """Raise unless `a` is (N, classes), with one label for each row."""
+    """Raise unless `a` is (N, classes), with a label from 0 to classes - 1 for each row."""
+    require_row_shapes(op, name, a, labels)
+    require_labels(op, labels, *a.shape)
+
+
+def require_row_shapes(op: str, name: str, a: Array, labels: Array) -> None:
+    """As require_rows, without a look at the labels' values, which would wait for a GPU."""
     if a.ndim != 2 or 0 in a.shape:
         raise ShapeError(f"{op}: {name} must have shape (N, classes) with at least one of each, got {a.shape}")
-    require_labels(op, labels, *a.shape)
+    _require_label_shapes(op, labels, len(a))
 
 
 def require_product(a: Array, b: Array, trans_a: bool, trans_b: bool) -> tuple[int, int]:
@@ -116,6 +126,6 @@ def require_step(op: str, params: Sequence[Array], grads: Sequence[Array], *stat
 
 
 def require_writeable(op: str, name: str, a: Array) -> None:
-    """Raise for memory that NumPy protects: kernels would write to it all the same."""
-    if not a.flags.writeable:
+    """Raise for memory that NumPy protects: kernels would write to it all the same. A GPU's is never protected."""
+    if not getattr(a.flags, "writeable", True):
         raise ArgumentError(f"{op}: {name} is read-only; hand over a copy")

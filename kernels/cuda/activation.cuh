@@ -26,17 +26,17 @@ __device__ __forceinline__ T activate(T x, T slope) {
 #endif
 }
 
-// dx / dy from the activation's own output y.
-__device__ __forceinline__ T slope_at(T y, T slope) {
+// dx from dy and the activation's own output y.
+__device__ __forceinline__ T differentiate(T dy, T y, T slope) {
 #if KIND == RELU
-    return y <= (T)0 ? (T)0 : (T)1;
+    return y <= (T)0 ? (T)0 : dy;
 #elif KIND == LEAKY_RELU
-    return y < (T)0 ? slope : (T)1;
+    return y < (T)0 ? slope * dy : dy;
 #elif KIND == SIGMOID
-    return y * ((T)1 - y);
+    return dy * y * ((T)1 - y);
 #elif KIND == TANH
-    return (T)1 - y * y;
+    return dy * ((T)1 - y * y);
 #else
-    return (T)1;
+    return dy;
 #endif
 }

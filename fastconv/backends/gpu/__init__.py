@@ -1,8 +1,10 @@
 """The GPU backend: CUDA C kernels, launched by CuPy, over channels-last arrays."""
 
+from .loss import GpuLoss
 from .pointwise import GpuPointwise
 from .pool2d import GpuPool2d
+from .update import GpuUpdate
 
 
-class GpuBackend(GpuPointwise, GpuPool2d):
+class GpuBackend(GpuPool2d, GpuPointwise, GpuLoss, GpuUpdate):
     """One NVIDIA GPU; kernels are compiled at first use and kept on disk."""

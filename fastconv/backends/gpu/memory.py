@@ -16,6 +16,8 @@ from .device import Device
 THREADS = 256  # in a block of an element-by-element kernel
 BLOCKS_A_PROCESSOR = 8  # of such a kernel: enough to hide the latency of memory
 WIDEST_ACCESS = 16  # bytes that a thread reads or writes at once
+WORDS = 16  # of 8 bytes that scalars.cu takes at a launch
+STORE_WORDS = Kernel("scalars", "store_words")
 
 
 class GpuMemory(Backend):
@@ -71,20 +73,29 @@ class GpuMemory(Backend):
         self._device.launch(kernel, tuple(grid), tuple(block), tuple(args), shared)
 
     def _launch_flat(
-        self, file: str, name: str, n: int, args: Sequence[Any], *, dtype: Any, **defines: str | int
+        self, file: str, name: str, n: int, args: Sequence[Any], *, dtype: Any, width: int = 1, **defines: str | int
     ) -> None:
-        """Start a kernel that goes over n elements in strides of all its threads; n is its last argument."""
+        """Start a kernel that goes over n elements in strides of all its threads, each of which takes `width` at once;
+        n is its last argument."""
         if n == 0:
             return
-        blocks = min(-(-n // THREADS), BLOCKS_A_PROCESSOR * self._device.processors)
+        blocks = min(-(-n // (width * THREADS)), BLOCKS_A_PROCESSOR * self._device.processors)
         self._launch(file, name, (blocks,), (THREADS,), (*args, np.int64(n)), dtype=dtype, shared=0, **defines)
+
+    def _numbers(self, values: Sequence[float], dtype: Any) -> Array:
+        """`values` in device memory, for a kernel launched after this; nobody waits for them."""
+        words = np.zeros(WORDS, "uint64")
+        words.view(dtype)[: len(values)] = values
+        numbers = self._device.empty((WORDS,), "uint64")
+        self._device.launch(STORE_WORDS, (1,), (32,), (numbers, words.view(f"V{words.nbytes}")[0], WORDS))
+        return numbers.view(dtype)
 
     def _result(self, op: str, out: Array | None, shape: Sequence[int], dtype: Any) -> Array:
         """`out` after a check that the kernel can write to it, or fresh memory."""
         if out is None:
             return self.empty(shape, dtype)
         require(op, "out", out, shape, dtype)
-        _require_order(out)
+        require_order(out)
         return out
 
     def _aligned(self, *arrays: Array) -> bool:
@@ -107,7 +118,12 @@ def kernel_of(file: str, name: str, dtype: Any, **defines: str | int) -> Kernel:
     return Kernel(file, name, tuple(sorted(constants.items())))
 
 
-def _require_order(a: Array) -> None:
+def require_order(a: Array) -> None:
     lying = a.transpose(0, 2, 3, 1) if a.ndim == 4 else a
     if not lying.flags.c_contiguous:
         raise ShapeError(f"an array of shape {a.shape} and strides {a.strides} does not lie channels-last in memory")
+
+
+def variants() -> list[Kernel]:
+    """Every kernel that this family can ask for."""
+    return [STORE_WORDS]
