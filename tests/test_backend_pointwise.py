@@ -237,7 +237,7 @@ class TestSoftmaxCrossEntropy:
 
     @pytest.mark.parametrize("wrong", [3, -1, 2**40, -(2**62)])
     def test_labels_that_are_no_class(self, backend, wrong, rng):
-        """Refused where labels lie in main memory; on a GPU, which nobody may wait for, the loss and the row are NaN."""
+        """Refused where labels lie in main memory; on a GPU, which nobody waits for, the loss and the row are NaN."""
         logits, labels = backend.asarray(floats(rng, (3, 3))), backend.asarray(np.array([0, wrong, 2]))
         if not isinstance(backend, GpuBackend):
             message = f"labels must be from 0 to 2, got {min(0, wrong)} to {max(2, wrong)}"
