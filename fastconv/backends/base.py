@@ -13,8 +13,9 @@ are int64 and argmax is `g.argmax_dtype`, a position kh * KW + kw inside the win
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..geometry import Conv2dGeometry, Pool2dGeometry
@@ -69,6 +70,17 @@ class Backend(ABC):
     @abstractmethod
     def synchronize(self) -> None:
         """Wait until everything launched so far has finished."""
+
+    def bind(
+        self, op: str, inputs: Sequence[Any], options: Mapping[str, Any], blocks: dict[str, Any]
+    ) -> list[Callable[[], Any]]:
+        """The call `op` on these very arrays (`out` among the options) as functions to be made in turn, any number of
+        times. A backend does here, once, what does not depend on the arrays' contents.
+
+        blocks: scratch memory by name, shared with the calls that were bound with the same `blocks`: they must not run
+        at the same time.
+        """
+        return [partial(getattr(self, op), *inputs, **options)]
 
     # Convolution (cross-correlation: the filter is not flipped) -------------------------------------------------------
 

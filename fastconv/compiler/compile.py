@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
-import numpy as np
-
 from .. import random
 from ..autograd.mode import no_grad
 from ..autograd.tensor import Tensor
@@ -23,6 +21,7 @@ from .fuse import fuse
 from .plan import Call, Plan
 from .profile import Profile, measure
 from .replay import Replay
+from .watch import Watch
 
 PLANS = 8  # input shapes kept; the one not used for longest is dropped
 
@@ -37,8 +36,7 @@ class Compiled:
     def __init__(self, model: Module, loss: Callable[..., Any] | None, optimizer: Optimizer | None) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self._replays: OrderedDict[Any, Replay] = OrderedDict()
-        self._modules: list[tuple[Module, dict[str, Any]]] = []
-        self._arrays: list[tuple[Tensor, Any, bool]] = []
+        self._watch: Watch | None = None
         self._lock = Lock()
         self._last: Replay | None = None
         self._scores: Any = None
@@ -52,35 +50,29 @@ class Compiled:
 
     def prepare(self, x: Any, t: Any = None) -> Plan:
         """Make the plan for inputs like `x` (and labels like `t`) without running it."""
-        be = self._backend()
-        self._last = self._replay(be, self._inputs(be, x, t))
-        return self._last.plan
+        return self._ready(x, t)[0].plan
 
     def __call__(self, x: Any, t: Any = None) -> Tensor:
         """The loss of one training step, or the model's output; a tensor of its own, nothing to run backward from."""
         with self._lock:
-            be = self._backend()
-            inputs = self._inputs(be, x, t)
-            self._last = self._replay(be, inputs)
-            value, *rest = self._last.run(inputs)
+            replay, inputs = self._ready(x, t)
+            value, *rest = replay.run(inputs)
             self._scores = rest[0] if rest else None
-            return Tensor(be.asarray(value.copy()), be)
+            return Tensor(value.copy(order="K"), replay.backend)
 
     @property
     def scores(self) -> Tensor:
         """What the model gave in the last step, before the loss; the next step overwrites it."""
-        if self._scores is None:
+        if self._scores is None or self._last is None:
             raise ArgumentError("compile: there are no scores before the first training step; inference returns them")
-        return Tensor(self._scores, self._backend())
+        return Tensor(self._scores, self._last.backend)
 
     def profile(self, x: Any, t: Any = None, rounds: int = 20) -> Profile:
         """The median time of every call over `rounds` runs; the model and the optimizer are as before afterwards."""
         with self._lock:
-            be = self._backend()
-            inputs = self._inputs(be, x, t)
-            self._last = self._replay(be, inputs)
+            replay, inputs = self._ready(x, t)
             with self._unchanged():
-                return measure(self._last, inputs, rounds)
+                return measure(replay, inputs, rounds)
 
     @contextmanager
     def _unchanged(self) -> Iterator[None]:
@@ -96,8 +88,12 @@ class Compiled:
             for array, before in kept:
                 array[...] = before
 
-    def _backend(self) -> Backend:
-        return next(self.model.named_parameters())[1].backend
+    def _watched(self) -> Watch:
+        """The model as the plans know it; without plans where it was changed."""
+        if self._watch is None or self._watch.changed():
+            self._replays.clear()
+            self._watch = Watch(self.model, self._parameters())
+        return self._watch
 
     def _inputs(self, be: Backend, x: Any, t: Any) -> tuple[Array, ...]:
         if (t is None) != (self.loss is None):
@@ -107,32 +103,20 @@ class Compiled:
             return (x,)
         return x, be.asarray(class_indices(t if isinstance(t, Tensor) else Tensor(be.asarray(t), be)).data)
 
-    def _replay(self, be: Backend, inputs: tuple[Array, ...]) -> Replay:
-        if self._model_changed():
-            self._replays.clear()
-            self._remember_model()
-        key = (*((a.shape, a.dtype) for a in inputs), self.model.training)
-        if key not in self._replays:
-            self._replays[key] = self._capture(be, inputs)
+    def _ready(self, x: Any, t: Any) -> tuple[Replay, tuple[Array, ...]]:
+        """The plan for these inputs, made now where there is none, and the inputs as the backend's arrays."""
+        watch = self._watched()
+        inputs = self._inputs(watch.backend, x, t)
+        key = (*((a.shape, a.dtype) for a in inputs), watch.modes())
+        replay = self._replays.get(key)
+        if replay is None:
+            replay = self._replays[key] = self._capture(watch.backend, inputs)
             while len(self._replays) > PLANS:
                 self._replays.popitem(last=False)
-        self._replays.move_to_end(key)
-        return self._replays[key]
-
-    def _model_changed(self) -> bool:
-        modules = [module for _, module in self.model.named_modules()]
-        return (
-            len(modules) != len(self._modules)
-            or not all(
-                module is seen and _options(module) == options
-                for module, (seen, options) in zip(modules, self._modules, strict=True)
-            )
-            or not all(p.data is data and p.requires_grad == trained for p, data, trained in self._arrays)
-        )
-
-    def _remember_model(self) -> None:
-        self._modules = [(module, _options(module)) for _, module in self.model.named_modules()]
-        self._arrays = [(p, p.data, p.requires_grad) for p in self._parameters()]
+        elif replay is not self._last:
+            self._replays.move_to_end(key)
+        self._last = replay
+        return replay, inputs
 
     def _parameters(self) -> list[Tensor]:
         trained = self.optimizer.params if self.optimizer is not None else []
@@ -222,9 +206,3 @@ def _name_algorithms(plan: Plan, be: Backend) -> None:
             call.algorithm = f"{chosen.name}: {chosen.reason}"
         elif call.op.startswith("conv2d_pool"):
             call.algorithm = "fused: convolution, activation and pooling in one pass"
-
-
-def _options(module: Module) -> dict[str, Any]:
-    return {
-        name: value for name, value in vars(module).items() if name != "training" and not isinstance(value, np.ndarray)
-    }

@@ -65,6 +65,7 @@ def measure(replay: Replay, inputs: tuple[Any, ...], rounds: int) -> Profile:
         replay.enter(inputs)
         for step, seen in zip(replay.steps, times, strict=True):
             start = perf_counter()
-            step()
+            for run in step:
+                run()
             seen.append(perf_counter() - start)
     return Profile(tuple(ProfileRow(call, median(t)) for call, t in zip(replay.plan.calls, times, strict=True)))

@@ -23,19 +23,22 @@ class Replay:
     which the next run overwrites."""
 
     def __init__(self, plan: Plan, backend: Backend, seeds: list[Seed]) -> None:
-        self.plan = plan
+        self.plan, self.backend = plan, backend
         self.seeds = seeds
         self._arrays = place(plan, lambda n: backend.empty((n,), "uint8"))
         self._entries = [backend.empty(v.shape, v.dtype) for v in plan.inputs]
         self._arrays.update(zip(plan.inputs, self._entries, strict=True))
-        self.steps = [self._bind(call, backend) for call in plan.calls]
+        blocks: dict[str, Any] = {}
+        for _ in range(2):  # a scratch block that a later call makes larger serves the earlier ones the second time
+            self.steps = [self._bind(call, backend, blocks) for call in plan.calls]
+        self._runs = [run for step in self.steps for run in step]
         self._results = [self._array(v) for v in plan.results]
 
     def run(self, inputs: tuple[Array, ...]) -> list[Array]:
         """The step on these inputs."""
         self.enter(inputs)
-        for step in self.steps:
-            step()
+        for run in self._runs:
+            run()
         return self._results
 
     def enter(self, inputs: tuple[Array, ...]) -> None:
@@ -56,27 +59,26 @@ class Replay:
             return shaped(_flat(self._array(item.alias)), item.shape)
         return item.array
 
-    def _bind(self, call: Call, backend: Backend) -> Callable[[], Any]:
+    def _bind(self, call: Call, backend: Backend, blocks: dict[str, Any]) -> list[Callable[[], Any]]:
         inputs = tuple(self._array(item) for item in call.inputs)
         outputs = tuple(self._array(v) for v in call.outputs)
         if call.op in _POINTWISE:
-            return partial(getattr(np, call.op), *inputs, out=outputs[0])
+            return [partial(getattr(np, call.op), *inputs, out=outputs[0])]
         if call.op == "sum":
-            return partial(np.sum, *inputs, out=outputs[0], **call.options)
+            return [partial(np.sum, *inputs, out=outputs[0], **call.options)]
         if call.op == "transpose":
-            return partial(_copy, outputs[0], inputs[0].transpose(call.options["axes"]))
+            return [partial(_copy, outputs[0], inputs[0].transpose(call.options["axes"]))]
         if call.op == "update":
             optimizer, state = call.options["optimizer"], call.options["state"]
             params, grads = inputs
-            return partial(_update, optimizer, backend, params, grads, state)
-        function = getattr(backend, call.op)
+            return [partial(_update, optimizer, backend, params, grads, state)]
         options = dict(call.options)
         if outputs:
             options["out"] = outputs[0] if len(outputs) == 1 else outputs
         if call.live is None:
-            return partial(function, *inputs, **options)
-        live = call.live
-        return lambda: function(*inputs, **options, **live())
+            return backend.bind(call.op, inputs, options, blocks)
+        function, live = getattr(backend, call.op), call.live
+        return [lambda: function(*inputs, **options, **live())]
 
 
 def _update(optimizer: Optimizer, backend: Backend, params: Any, grads: Any, state: Any) -> None:

@@ -1,5 +1,6 @@
 """The CPU backend: Numba kernels over channels-last NumPy arrays."""
 
+from .binding import CpuBinding
 from .conv2d import CpuConv2d
 from .conv2d_pool import CpuConv2dPool
 from .layout import CpuLayout
@@ -10,7 +11,9 @@ from .pool2d import CpuPool2d
 from .update import CpuUpdate
 
 
-class CpuBackend(CpuLayout, CpuConv2dPool, CpuConv2d, CpuLinear, CpuPool2d, CpuPointwise, CpuLoss, CpuUpdate):
+class CpuBackend(
+    CpuBinding, CpuLayout, CpuConv2dPool, CpuConv2d, CpuLinear, CpuPool2d, CpuPointwise, CpuLoss, CpuUpdate
+):
     """All threads of the CPU; kernels are compiled at first use and kept on disk."""
 
     name = "cpu"

@@ -16,6 +16,7 @@ from ...kernels.cpu.conv2d.pooled_weight import PERMUTES
 from ...kernels.cpu.simd import REGISTERS
 from ..checks import require, require_activation, require_float
 from ..host import Array, HostMemory, as_channels_last, as_flat, result
+from ..launch import launch, launches, made_of_calls
 from ..workspace import scratch
 from .pointwise import KINDS
 
@@ -40,6 +41,7 @@ _NOTHING = np.empty(0, np.float32)
 class CpuConv2dPool(HostMemory):
     """The part of the contract that fuses a convolution with what follows it."""
 
+    @launches
     def conv2d_pool_forward(
         self, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, pool: Pool2dGeometry, *,
         kind: str, activation: str | None = None, out: tuple[Array, Array] | None = None,
@@ -49,23 +51,34 @@ class CpuConv2dPool(HostMemory):
         dtype = require_float(op, x=x, w=w, b=b)
         _require_chain(op, g, pool)
         if dtype != "float32" or declines(g, pool, kind) is not None:
+            made_of_calls()
             return super().conv2d_pool_forward(x, w, b, g, pool, kind=kind, activation=activation, out=out)
         require(op, "x", x, g.x_shape, dtype)
         require(op, "w", w, g.w_shape, dtype)
         if b is None:
             b = scratch("conv2d bias", (g.OC,), dtype)
-            b.fill(0)
+            launch(b.fill, 0)
         require(op, "b", b, (g.OC,), dtype)
         y = result(op, out and out[0], pool.y_shape, dtype)
         kept = result(op, out and out[1], *_kept(pool, kind))
         plan = forward_plan(g, pool, activation)
         packed = scratch("conv2d filters", (plan.packed,), dtype)
         start = scratch("conv2d start", (plan.start,), dtype)
-        kernels.conv2d_pool_forward(
-            as_flat(y), as_flat(kept), _flat(x), _flat(w), b.reshape(-1), packed, start, plan.tile, plan.p
+        launch(
+            kernels.conv2d_pool_forward,
+            as_flat(y),
+            as_flat(kept),
+            _flat(x),
+            _flat(w),
+            b.reshape(-1),
+            packed,
+            start,
+            plan.tile,
+            plan.p,
         )
         return y, kept
 
+    @launches
     def conv2d_pool_backward(
         self, dy: Array, y: Array, kept: Array, x: Array, w: Array, g: Conv2dGeometry, pool: Pool2dGeometry, *,
         kind: str, activation: str | None = None, needs_dx: bool = True,
@@ -76,6 +89,7 @@ class CpuConv2dPool(HostMemory):
         dtype = require_float(op, dy=dy, y=y, x=x, w=w)
         _require_chain(op, g, pool)
         if dtype != "float32" or declines_backward(g, pool, kind) is not None:
+            made_of_calls()
             return super().conv2d_pool_backward(
                 dy, y, kept, x, w, g, pool, kind=kind, activation=activation, needs_dx=needs_dx, out=out
             )
@@ -92,11 +106,13 @@ class CpuConv2dPool(HostMemory):
         sums = scratch("conv2d sums", plan.sums, dtype)
         given = _flat(dy), _flat(y), _flat(kept), _flat(x)
         if alone:
-            kernels.conv2d_pool_weight_of_largest(as_flat(dw), db, sums, *given, plan.tile, (0,) * plan.act, plan.p)
+            launch(
+                kernels.conv2d_pool_weight_of_largest, as_flat(dw), db, sums, *given, plan.tile, (0,) * plan.act, plan.p
+            )
         else:
             packed = scratch("conv2d filters", (plan.packed,), dtype)
             results = _NOTHING if dx is None else as_flat(dx), as_flat(dw), db
-            kernels.conv2d_pool_backward(*results, sums, packed, *given, _flat(w), plan.tile, plan.act, plan.p)
+            launch(kernels.conv2d_pool_backward, *results, sums, packed, *given, _flat(w), plan.tile, plan.act, plan.p)
         return dx, dw, db
 
 

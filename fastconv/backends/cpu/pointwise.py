@@ -10,6 +10,7 @@ from ...errors import ArgumentError
 from ...kernels.cpu import pointwise as kernels
 from ..checks import require, require_activation, require_float
 from ..host import Array, HostMemory, as_channels_last, as_flat, result
+from ..launch import launch, launches
 
 KINDS = {
     "relu": kernels.RELU,
@@ -22,13 +23,15 @@ KINDS = {
 class CpuPointwise(HostMemory):
     """The pointwise part of the contract."""
 
+    @launches
     def activation_forward(self, kind: str, x: Array, *, slope: float = 0.01, out: Array | None = None) -> Array:
         require_activation("activation", kind)
         dtype = require_float(kind, x=x)
         y = result(kind, out, x.shape, dtype)
-        kernels.activation_forward(as_flat(y), _in_order(x), KINDS[kind], float(slope))
+        launch(kernels.activation_forward, as_flat(y), _in_order(x), KINDS[kind], float(slope))
         return y
 
+    @launches
     def activation_backward(
         self, kind: str, dy: Array, y: Array, *, slope: float = 0.01, out: Array | None = None
     ) -> Array:
@@ -36,9 +39,10 @@ class CpuPointwise(HostMemory):
         dtype = require_float(kind, dy=dy, y=y)
         require(kind, "dy", dy, y.shape, dtype)
         dx = result(kind, out, y.shape, dtype)
-        kernels.activation_backward(as_flat(dx), _in_order(dy), _in_order(y), KINDS[kind], float(slope))
+        launch(kernels.activation_backward, as_flat(dx), _in_order(dy), _in_order(y), KINDS[kind], float(slope))
         return dx
 
+    @launches
     def dropout(self, x: Array, p: float, seed: int, *, out: Array | None = None) -> Array:
         dtype = require_float("dropout", x=x)
         if not 0 <= p < 1:
@@ -46,7 +50,7 @@ class CpuPointwise(HostMemory):
         y = result("dropout", out, x.shape, dtype)
         # u = bits / 2^24 >= p, said in whole numbers; the product is exact.
         threshold = np.uint64(math.ceil(p * 2**24))
-        kernels.dropout(as_flat(y), _in_order(x), 1 / (1 - p), np.uint64(seed % 2**64), threshold)
+        launch(kernels.dropout, as_flat(y), _in_order(x), 1 / (1 - p), np.uint64(seed % 2**64), threshold)
         return y
 
 

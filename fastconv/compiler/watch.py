@@ -1,0 +1,65 @@
+"""Noticing that a model is no longer the one a plan was made from, at every run and at next to no cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..autograd.tensor import Tensor
+from ..backends.base import Backend
+from ..nn.module import Module
+
+
+class Watch:
+    """A model's modules, their options, and the arrays of its parameters, as they are now.
+
+    LeNet-5, AMD Zen 5: 15.5 us a look when modules were walked and options picked out every time, 1.9 us in one
+    comparison of all their dictionaries, which stops at what is identical.
+    """
+
+    def __init__(self, model: Module, params: Iterable[Tensor]) -> None:
+        modules = [module for _, module in model.named_modules()]
+        self._model = model
+        self._attributes = [vars(module) for module in modules]
+        self._seen = [dict(attributes) for attributes in self._attributes]
+        self._modules = [(module, _options(module)) for module in modules]
+        self._arrays = [(p, p.data, p.requires_grad) for p in params]
+
+    @property
+    def backend(self) -> Backend:
+        """Where the parameters are."""
+        return self._arrays[0][0].backend
+
+    def modes(self) -> tuple[bool, ...]:
+        """Which modules are in training mode."""
+        return tuple([attributes["training"] for attributes in self._attributes])
+
+    def changed(self) -> bool:
+        """Whether layers, options, whole arrays or `requires_grad` differ; values inside arrays may."""
+        for p, data, trained in self._arrays:
+            if p.data is not data or p.requires_grad is not trained:
+                return True
+        try:
+            if self._attributes == self._seen:
+                return False
+        except ValueError:  # an attribute is an array, whose comparison has no one answer
+            pass
+        if self._differs():
+            return True
+        self._seen = [dict(attributes) for attributes in self._attributes]  # with other modes
+        return False
+
+    def _differs(self) -> bool:
+        modules = [module for _, module in self._model.named_modules()]
+        return len(modules) != len(self._modules) or not all(
+            module is seen and _options(module) == options
+            for module, (seen, options) in zip(modules, self._modules, strict=True)
+        )
+
+
+def _options(module: Module) -> dict[str, Any]:
+    return {
+        name: value for name, value in vars(module).items() if name != "training" and not isinstance(value, np.ndarray)
+    }
