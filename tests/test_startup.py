@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,59 @@ class TestDiskCache:
         code = "import json; from fastconv.kernels.cpu import jit; print(json.dumps(str(jit.cache_folder())))"
         names = {finish(start(code, environment(tmp_path / "c", **w))) for w in ({}, {"FASTCONV_SIMD_WIDTH": "128"})}
         assert len(names) == (1 if jit.vector_bytes() == 16 else 2)
+
+
+class TestPrune:
+    """Every version of the sources has a folder: only the newest stay."""
+
+    def versions(self, base, count, now):
+        """Folders with a file each, the first used longest ago."""
+        made = [base / f"kernels-{i:016x}" for i in range(count)]
+        for i, folder in enumerate(made):
+            folder.mkdir(mode=0o700)
+            (folder / "kernel").write_bytes(b"code")
+            os.utime(folder, (now + i, now + i))
+        return made
+
+    def test_a_new_version_removes_the_ones_used_longest_ago(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("FASTCONV_CACHE_DIR", str(tmp_path))
+        made = self.versions(tmp_path, disk_cache.KEPT + 3, now=1_000_000)
+        disk_cache.folders(made[0].name)  # used again: the newest now
+        new = disk_cache.folders("kernels-ffffffffffffffff")
+        assert set(tmp_path.iterdir()) == {*new, made[0], *made[5:]}
+        assert len(list(tmp_path.iterdir())) == disk_cache.KEPT
+
+    def test_nothing_else_is_touched(self, tmp_path):
+        (tmp_path / "kernels").mkdir(mode=0o700)
+        (tmp_path / "kernels-of-mine").mkdir(mode=0o700)
+        (tmp_path / "removed-holiday").mkdir(mode=0o700)
+        (tmp_path / "kernels-0000000000000000").write_text("a file")
+        (tmp_path / "kernels-1111111111111111").symlink_to(tmp_path / "kernels")
+        open_to_all = tmp_path / "kernels-2222222222222222"
+        open_to_all.mkdir()
+        open_to_all.chmod(0o777)
+        before = sorted(tmp_path.iterdir())
+        disk_cache.prune(tmp_path, kept=0)
+        assert sorted(tmp_path.iterdir()) == before
+
+    def test_what_an_ended_process_left_of_a_removal_goes_too(self, tmp_path):
+        left = tmp_path / "kernels-0000000000000000-removed-0123456789ab"
+        left.mkdir(mode=0o700)
+        disk_cache.prune(tmp_path)
+        assert not left.exists()
+
+    def test_eight_at_once(self, tmp_path):
+        made = self.versions(tmp_path, 40, now=1_000_000)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: disk_cache.prune(tmp_path, kept=3), range(8)))
+        assert sorted(tmp_path.iterdir()) == made[-3:]
+
+    def test_a_process_whose_folder_is_gone_goes_on(self, tmp_path):
+        code = SMALL.replace("x = fc.tensor(", "disk_cache.prune(jit.cache_folder().parent, kept=0)\nx = fc.tensor(")
+        code = f"from fastconv.kernels.cpu import disk_cache\n{code}"
+        report = right(finish(start(code, environment(tmp_path / "cache"))))
+        assert report["compiled"] > 0
+        assert not Path(report["folder"]).exists()
 
 
 class TestPlace:

@@ -5,6 +5,10 @@ belongs to this user (or root) and nobody else may write to it. Numba also numbe
 two processes that start together can give one number to two signatures, and it raises on a file that is cut short.
 Here a file's name is the hash of all that it depends on, and it begins with the hash of what follows: a file is whole
 and the right one, or its kernel is compiled anew.
+
+Every version of the sources has a folder of its own. A process marks its folder as used, and the one that makes a new
+folder removes all but the newest. A process that still works with a removed one misses its files and cannot write new
+ones: it compiles, as if it had none.
 """
 
 import atexit
@@ -12,6 +16,7 @@ import contextlib
 import hashlib
 import os
 import pickle
+import re
 import shutil
 import stat
 import tempfile
@@ -24,6 +29,9 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
 _DIGEST = hashlib.sha256().digest_size
+KEPT = 8  # versions: several checkouts, Pythons and vector widths may be in use beside one another
+_VERSION = re.compile(r"kernels-[0-9a-f]{16}")
+_REMOVED = re.compile(rf"{_VERSION.pattern}-removed-[0-9a-f]{{12}}")
 
 
 def folders(name):
@@ -32,12 +40,33 @@ def folders(name):
     for base in _bases():
         with contextlib.suppress(OSError):
             folder = base / name
+            is_new = not folder.exists()
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if _is_trusted(folder):
                 readable.append(folder)
                 with tempfile.TemporaryFile(dir=folder):
+                    os.utime(folder)
+                    if is_new:
+                        with contextlib.suppress(OSError):
+                            prune(base)
                     return tuple(readable)
     return (*readable, *_for_this_process_only())
+
+
+def prune(base, kept=KEPT):
+    """Remove the folders of all versions but the `kept` ones used last, and what another process left of a removal."""
+    versions, removed = {}, []
+    for path in base.iterdir():
+        with contextlib.suppress(OSError):
+            if _REMOVED.fullmatch(path.name) and _is_trusted(path):
+                removed.append(path)
+            elif _VERSION.fullmatch(path.name) and _is_trusted(path):
+                versions[path] = path.stat().st_mtime
+    for path in sorted(versions, key=versions.get, reverse=True)[kept:]:
+        with contextlib.suppress(OSError):  # renamed at one stroke: no process finds a folder with half of its files
+            removed.append(path.rename(f"{path}-removed-{uuid.uuid4().hex[:12]}"))
+    for path in removed:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _bases():

@@ -21,8 +21,8 @@ from numba.core.ccallback import CFunc
 from numba.core.sigutils import normalize_signature
 
 from . import disk_cache
+from .compilers import InsideCompiler, KernelCompiler
 from .disk_cache import KernelCache
-from .inside import InsideCompiler
 from .threads import RELEASES_GIL
 
 # Neither nnan nor ninf: NaN and infinity keep their meaning.
@@ -69,15 +69,17 @@ def cache_folder() -> Path | None:
 
 def compiled_address(function, signature):
     """Compile `function` now, as native code that other kernels call through the address in the result's `.address`."""
-    callback = CFunc(function, normalize_signature(signature), locals={}, options={"error_model": "numpy"})
+    options = {"error_model": "numpy"}
+    callback = CFunc(function, normalize_signature(signature), {}, options, pipeline_class=KernelCompiler)
     callback._cache = KernelCache(function, cache_folders())
     callback.compile()
     return callback
 
 
-def _compiled(fastmath=FASTMATH, cache=True, **options):
+def _compiled(fastmath=FASTMATH, cache=True, pipeline_class=KernelCompiler, **options):
     def decorate(function):
-        dispatcher = njit(nogil=RELEASES_GIL, error_model="numpy", fastmath=set(fastmath), **options)(function)
+        options.update(nogil=RELEASES_GIL, error_model="numpy", fastmath=set(fastmath), no_cfunc_wrapper=True)
+        dispatcher = njit(pipeline_class=pipeline_class, **options)(function)
         if cache:
             dispatcher._cache = KernelCache(function, cache_folders())
         return dispatcher
@@ -91,8 +93,8 @@ parallel_kernel = _compiled(parallel=True)
 # multiply-add may be formed.
 ordered_kernel = _compiled(fastmath={"contract"})
 
-# What only kernels call: neither kept on disk by itself nor callable from Python (inside.py).
-_INSIDE = {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+# What only kernels call: neither kept on disk by itself nor callable from Python (compilers.py).
+_INSIDE = {"cache": False, "no_cpython_wrapper": True}
 inner = _compiled(**_INSIDE, pipeline_class=InsideCompiler)
 ordered_inner = _compiled(fastmath={"contract"}, **_INSIDE, pipeline_class=InsideCompiler)
 # Optimised by itself and again in its kernel: for a hot loop that becomes slower when only the kernel is optimised.

@@ -74,10 +74,15 @@ def _momentum(chunk, chunks, starts, addresses, hyper):
         place += piece[2]
         p, g = _part(0, addresses, piece, hyper), _part(1, addresses, piece, hyper)
         v = _part(2, addresses, piece, hyper)
-        for i in range(p.size):
-            d = g[i] + decay * p[i]
-            v[i] = momentum * v[i] + d
-            p[i] -= lr * (d + momentum * v[i] if nesterov else v[i])
+        if nesterov:
+            for i in range(p.size):
+                d = g[i] + decay * p[i]
+                v[i] = momentum * v[i] + d
+                p[i] -= lr * (d + momentum * v[i])
+        else:
+            for i in range(p.size):
+                v[i] = momentum * v[i] + (g[i] + decay * p[i])
+                p[i] -= lr * v[i]
 
 
 @ordered_inner
