@@ -6,7 +6,7 @@ them yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -78,6 +78,14 @@ class Plan:
 @lru_cache(maxsize=4096)
 def plan(M: int, N: int, K: int, *, products: int, vec: int, itemsize: int, processors: int, architecture: int) -> Plan:
     """The cut of `products` products M x N x K side by side that should take the fewest cycles."""
+    tiles = tiles_for(vec, itemsize, architecture)
+    return cheapest(tiles, M, N, K, products=products, itemsize=itemsize, processors=processors)
+
+
+def cheapest(
+    tiles: Sequence[Tile], M: int, N: int, K: int, *, products: int, itemsize: int, processors: int, whole: bool = False
+) -> Plan:
+    """The same among these tiles. whole: the reduction stays in one part."""
 
     def cycles(cut: Plan) -> float:
         tile, steps = cut.tile, -(-cut.depth // cut.tile.BK)
@@ -85,14 +93,14 @@ def plan(M: int, N: int, K: int, *, products: int, vec: int, itemsize: int, proc
         moved = (cut.parts + 1) * M * N * products * itemsize
         return multiplying + (ADD_PARTS + moved / BYTES_A_CYCLE if cut.parts > 1 else 0)
 
-    return min((cut for tile in tiles_for(vec, itemsize, architecture) for cut in _cuts(tile, K)), key=cycles)
+    return min((cut for tile in tiles for cut in _cuts(tile, K, 1 if whole else MOST_PARTS)), key=cycles)
 
 
-def _cuts(tile: Tile, K: int) -> Iterator[Plan]:
+def _cuts(tile: Tile, K: int, most: int) -> Iterator[Plan]:
     """The whole reduction at once, or in parts of equal depth."""
     steps = max(1, -(-K // tile.BK))
     parts = 1
-    while parts == 1 or (steps >= parts * FEWEST_STEPS and parts <= MOST_PARTS):
+    while parts == 1 or (steps >= parts * FEWEST_STEPS and parts <= most):
         each = -(-steps // parts)
         yield Plan(tile, -(-steps // each), each * tile.BK)
         parts *= 2
