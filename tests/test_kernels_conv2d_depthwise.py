@@ -1,4 +1,4 @@
-"""The depthwise kernels around their vectors, lines of pixels, edges and phases: exact, the same for any threads."""
+"""The depthwise kernels around their vectors, walks, edges, phases and parts: exact, the same for any threads."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,11 @@ CASES = [
     case("dilated_strided_apart", 16, 13, 25, padding=(2, 1, 3, 0), dilation=(3, 3), stride=(2, 2)),
     case("five", 16, 9, 17, 5, 5, padding=(2, 2, 2, 2)),
     case("seven", 16, 9, 17, 7, 7, padding=(3, 3, 3, 3), stride=(2, 2)),
-    case("wider_than_a_line_shares", 16, 3, 30, 1, 11, padding=(0, 0, 5, 5)),
+    case("filter_in_parts", 40, 12, 13, 9, 11, padding=(4, 4, 5, 5)),
+    case("filter_in_parts_strided", 19, 3, 30, 1, 11, padding=(0, 0, 5, 5), stride=(1, 2)),
+    case("filter_in_parts_dilated", 7, 20, 21, 8, 2, dilation=(2, 3)),
+    case("pixels_that_alias", 512, 13, 3, padding=ROUND, N=1),
+    case("pixels_that_alias_strided", 512, 7, 9, padding=ROUND, stride=(2, 2), N=1),
     case("oblong", 20, 8, 12, 2, 4, padding=(0, 1, 2, 1)),
     case("whole_image", 16, 5, 6, 5, 6),
     case("padding_beyond_the_filter", 16, 3, 4, padding=(5, 4, 3, 6)),
@@ -130,3 +134,13 @@ def test_a_nan_reaches_every_output_that_reads_it_and_no_other(cpu):
     touched = np.zeros((20, 7, 8), bool)
     touched[3, 3:6, 4:7] = True
     assert (np.isnan(y[0]) == touched).all()
+
+
+def test_a_nan_reaches_every_tap_that_reads_it_and_no_other(cpu):
+    g = case("nan", 20, 6, 9, N=2, padding=ROUND).geometry
+    x, dy = cpu.zeros(g.x_shape), cpu.zeros(g.y_shape)
+    x[1, 3, 0, 0] = np.nan
+    dw, _ = cpu.conv2d_backward_weight(dy, x, g, algorithm="depthwise")
+    touched = np.zeros((20, 1, 3, 3), bool)
+    touched[3, 0, :2, :2] = True  # the others never meet the corner of a padded image
+    assert (np.isnan(dw) == touched).all()
