@@ -34,6 +34,18 @@ class Candidate:
     declined: str | None = None
 
 
+@dataclass(frozen=True)
+class Run:
+    """A part of a step that is run again and again, as `Backend.repeat` takes it.
+
+    kind: "fixed" calls of the backend; "live" ones, which get other numbers (a learning rate, a seed) each time;
+    "arrays", functions of the array module.
+    """
+
+    call: Callable[[], Any]
+    kind: str = "fixed"
+
+
 class Backend(ABC):
     """One device. Signatures and meaning only; the arithmetic lives in the subclasses and their kernels."""
 
@@ -81,6 +93,16 @@ class Backend(ABC):
         at the same time.
         """
         return [partial(getattr(self, op), *inputs, **options)]
+
+    def repeat(self, runs: Sequence[Run]) -> Callable[[], None]:
+        """All of these, in turn, as one function to be called any number of times. Their arrays stay where they are."""
+        calls = [run.call for run in runs]
+
+        def run_all() -> None:
+            for call in calls:
+                call()
+
+        return run_all
 
     # Convolution (cross-correlation: the filter is not flipped) -------------------------------------------------------
 

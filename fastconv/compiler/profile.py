@@ -66,6 +66,7 @@ def measure(replay: Replay, inputs: tuple[Any, ...], rounds: int) -> Profile:
         for step, seen in zip(replay.steps, times, strict=True):
             start = perf_counter()
             for run in step:
-                run()
+                run.call()
+            replay.backend.synchronize()
             seen.append(perf_counter() - start)
     return Profile(tuple(ProfileRow(call, median(t)) for call, t in zip(replay.plan.calls, times, strict=True)))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..backends.base import Array, Backend
+from ..backends.base import Array, Backend, Run
 from ..optim.optimizer import Optimizer
 from ..random import next_seed
 from .capture import Seed
@@ -31,14 +30,13 @@ class Replay:
         blocks: dict[str, Any] = {}
         for _ in range(2):  # a scratch block that a later call makes larger serves the earlier ones the second time
             self.steps = [self._bind(call, backend, blocks) for call in plan.calls]
-        self._runs = [run for step in self.steps for run in step]
+        self._run_all = backend.repeat([run for step in self.steps for run in step])
         self._results = [self._array(v) for v in plan.results]
 
     def run(self, inputs: tuple[Array, ...]) -> list[Array]:
         """The step on these inputs."""
         self.enter(inputs)
-        for run in self._runs:
-            run()
+        self._run_all()
         return self._results
 
     def enter(self, inputs: tuple[Array, ...]) -> None:
@@ -59,26 +57,26 @@ class Replay:
             return shaped(_flat(self._array(item.alias)), item.shape)
         return item.array
 
-    def _bind(self, call: Call, backend: Backend, blocks: dict[str, Any]) -> list[Callable[[], Any]]:
+    def _bind(self, call: Call, backend: Backend, blocks: dict[str, Any]) -> list[Run]:
         inputs = tuple(self._array(item) for item in call.inputs)
         outputs = tuple(self._array(v) for v in call.outputs)
         if call.op in _POINTWISE:
-            return [partial(getattr(np, call.op), *inputs, out=outputs[0])]
+            return [Run(partial(getattr(np, call.op), *inputs, out=outputs[0]), "arrays")]
         if call.op == "sum":
-            return [partial(np.sum, *inputs, out=outputs[0], **call.options)]
+            return [Run(partial(np.sum, *inputs, out=outputs[0], **call.options), "arrays")]
         if call.op == "transpose":
-            return [partial(_copy, outputs[0], inputs[0].transpose(call.options["axes"]))]
+            return [Run(partial(_copy, outputs[0], inputs[0].transpose(call.options["axes"])), "arrays")]
         if call.op == "update":
             optimizer, state = call.options["optimizer"], call.options["state"]
             params, grads = inputs
-            return [partial(_update, optimizer, backend, params, grads, state)]
+            return [Run(partial(_update, optimizer, backend, params, grads, state), "live")]
         options = dict(call.options)
         if outputs:
             options["out"] = outputs[0] if len(outputs) == 1 else outputs
         if call.live is None:
-            return backend.bind(call.op, inputs, options, blocks)
+            return [Run(call) for call in backend.bind(call.op, inputs, options, blocks)]
         function, live = getattr(backend, call.op), call.live
-        return [lambda: function(*inputs, **options, **live())]
+        return [Run(lambda: function(*inputs, **options, **live()), "live")]
 
 
 def _update(optimizer: Optimizer, backend: Backend, params: Any, grads: Any, state: Any) -> None:

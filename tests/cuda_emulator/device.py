@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+from functools import partial
 
 import numpy as np
 
@@ -33,6 +34,7 @@ class EmulatedDevice:
     def __init__(self, order="forward", flags=()):
         self.order = order
         self.flags = flags
+        self._captured = None
 
     def empty(self, shape, dtype):
         dtype = np.dtype(dtype)
@@ -47,13 +49,32 @@ class EmulatedDevice:
     def to_numpy(self, a):
         return a.copy()
 
+    def copy(self, to, a):
+        if self._captured is not None:
+            self._captured.append(partial(self.copy, to, a))
+        else:
+            to[...] = a
+
     def address(self, a):
         return a.ctypes.data
+
+    def capture(self, runs):
+        """Launches and copies are listed in place of a CUDA graph, with the arguments that they have now."""
+        self._captured = captured = []
+        try:
+            for run in runs:
+                captured.append(run.call) if run.kind == "arrays" else run.call()
+        finally:
+            self._captured = None
+        return lambda: [again() for again in captured]
 
     def synchronize(self):
         pass
 
     def launch(self, kernel, grid, block, args, shared=0):
+        if self._captured is not None:
+            self._captured.append(partial(self.launch, kernel, grid, block, args, shared))
+            return
         built = library(kernel, self.flags)
         values = [_c_value(a) for a in args]
         _check_parameters(kernel, getattr(built, f"parameters_{kernel.name}"), args)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cupy
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from ...errors import BackendError
 from ...kernels.cuda.load import function
 from ...kernels.cuda.source import Kernel
-from ..base import Array
+from ..base import Array, Run
 
 
 class CudaDevice:
@@ -38,6 +39,9 @@ class CudaDevice:
     def to_numpy(self, a: Array) -> npt.NDArray[Any]:
         return cupy.asnumpy(a)
 
+    def copy(self, to: Array, a: Array) -> None:
+        to[...] = a
+
     def address(self, a: Array) -> int:
         return a.data.ptr
 
@@ -49,8 +53,31 @@ class CudaDevice:
             run.max_dynamic_shared_size_bytes = shared
         run(grid, block, tuple(_argument(a) for a in args), shared_mem=shared)
 
+    def capture(self, runs: Sequence[Run]) -> Callable[[], None]:
+        pool = cupy.cuda.MemoryPool()  # of the graph's own: what it takes and frees is nobody else's meanwhile
+        stream = cupy.cuda.Stream(non_blocking=True)
+        with cupy.cuda.using_allocator(pool.malloc), stream:
+            stream.begin_capture(cupy.cuda.runtime.streamCaptureModeRelaxed)  # the pool may ask for memory
+            try:
+                for run in runs:
+                    run.call()
+            finally:
+                graph = stream.end_capture()
+        return _GraphLaunch(graph, pool)
+
     def synchronize(self) -> None:
         cupy.cuda.get_current_stream().synchronize()
+
+
+@dataclass(frozen=True)
+class _GraphLaunch:
+    """A CUDA graph and the memory that it works in."""
+
+    graph: Any
+    pool: Any
+
+    def __call__(self) -> None:
+        self.graph.launch(cupy.cuda.get_current_stream())
 
 
 _DLPACK_CUDA = 2  # kDLCUDA of dlpack.h

@@ -6,11 +6,11 @@ backend and of the kernels is checked on machines without a GPU.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ...kernels.cuda.source import Kernel
-from ..base import Array
+from ..base import Array, Run
 
 
 class Device(Protocol):
@@ -31,6 +31,9 @@ class Device(Protocol):
     def to_numpy(self, a: Array) -> Any:
         """A contiguous array in main memory, after everything that computes it has finished."""
 
+    def copy(self, to: Array, a: Array) -> None:
+        """Write `a` into `to`, which has its shape; both may lie in any order."""
+
     def address(self, a: Array) -> int:
         """Where the first element lies."""
 
@@ -39,6 +42,9 @@ class Device(Protocol):
     ) -> None:
         """Start a kernel; Python ints are passed as C int, NumPy scalars as their own type (records as structs by
         value), arrays as pointers, None as the null pointer. `shared`: bytes of shared memory given at the launch."""
+
+    def capture(self, runs: Sequence[Run]) -> Callable[[], None]:
+        """What these runs launch as one function that launches all of it; nothing is computed meanwhile."""
 
     def synchronize(self) -> None:
         """Wait until everything launched so far has finished."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...errors import ShapeError
 from ...kernels.cuda.source import C_TYPES, Kernel
-from ..base import Array, Backend
+from ..base import Array, Backend, Run
 from ..checks import require, require_reshape
 from .device import Device
+from .graph import StepGraph, numbers_place
 
 THREADS = 256  # in a block of an element-by-element kernel
 BLOCKS_A_PROCESSOR = 8  # of such a kernel: enough to hide the latency of memory
@@ -34,7 +35,7 @@ class GpuMemory(Backend):
         a = self._device.asarray(a, dtype)
         if a.ndim == 4:
             return self._channels_last(a).transpose(0, 3, 1, 2)
-        return self._device.xp.ascontiguousarray(a).reshape(a.shape)
+        return self._contiguous(a)
 
     def to_numpy(self, a: Array) -> Any:
         if a.ndim != 4:
@@ -56,8 +57,15 @@ class GpuMemory(Backend):
         shape = require_reshape(a, shape)
         if out is None:
             return self.asarray(a.reshape(shape))
-        self._result("reshape", out, shape, a.dtype)[...] = a.reshape(shape)
+        self._result("reshape", out, shape, a.dtype)
+        if out.ndim == 4:
+            self._device.copy(out, self._contiguous(a).reshape(shape))
+        else:
+            self._device.copy(out.reshape(a.shape), a)
         return out
+
+    def repeat(self, runs: Sequence[Run]) -> Callable[[], None]:
+        return StepGraph(self._device, runs)
 
     def synchronize(self) -> None:
         self._device.synchronize()
@@ -86,8 +94,9 @@ class GpuMemory(Backend):
         """`values` in device memory, for a kernel launched after this; nobody waits for them."""
         words = np.zeros(WORDS, "uint64")
         words.view(dtype)[: len(values)] = values
-        numbers = self._device.empty((WORDS,), "uint64")
-        self._device.launch(STORE_WORDS, (1,), (32,), (numbers, words.view(f"V{words.nbytes}")[0], WORDS))
+        numbers, now = numbers_place(lambda: self._device.empty((WORDS,), "uint64"))
+        if now:
+            self._device.launch(STORE_WORDS, (1,), (32,), (numbers, words.view(f"V{words.nbytes}")[0], WORDS))
         return numbers.view(dtype)
 
     def _result(self, op: str, out: Array | None, shape: Sequence[int], dtype: Any) -> Array:
@@ -104,12 +113,19 @@ class GpuMemory(Backend):
 
     def _channels_last(self, a: Array) -> Array:
         """(N, C, H, W) seen as contiguous (N, H, W, C): without a copy where `a` already lies so."""
-        return self._device.xp.ascontiguousarray(a.transpose(0, 2, 3, 1))
+        return self._contiguous(a.transpose(0, 2, 3, 1))
 
     def _ordered(self, a: Array) -> Array:
         """`a` with its elements in the order that kernels read: without a copy where they lie so."""
-        ordered = self._channels_last(a) if a.ndim == 4 else self._device.xp.ascontiguousarray(a)
-        return ordered.copy() if self._device.address(ordered) % ordered.itemsize else ordered
+        return self._channels_last(a) if a.ndim == 4 else self._contiguous(a)
+
+    def _contiguous(self, a: Array) -> Array:
+        """`a` in the order of its axes and where its elements may begin: itself where it lies so."""
+        if a.flags.c_contiguous and self._device.address(a) % a.itemsize == 0:
+            return a
+        ordered = self._device.empty(a.shape, a.dtype)
+        self._device.copy(ordered, a)
+        return ordered
 
 
 def kernel_of(file: str, name: str, dtype: Any, **defines: str | int) -> Kernel:

@@ -12,6 +12,7 @@ from ...errors import ArgumentError
 from ...kernels.cuda.source import Kernel
 from ..base import ACTIVATIONS, Array
 from ..checks import FLOATS, require, require_activation, require_float
+from .graph import refreshing
 from .memory import GpuMemory, kernel_of
 
 PACK = 4  # elements that a thread takes at once
@@ -46,6 +47,8 @@ class GpuPointwise(GpuMemory):
         # u = bits / 2^24 >= p, said in whole numbers; the product is exact.
         threshold = math.ceil(p * 2**24)
         drawn_from = self._numbers([seed % 2**64], "uint64")
+        if refreshing():
+            return y
         self._pointwise("dropout", (y, self._ordered(x)), drawn_from, dtype.type(1 / (1 - p)), threshold)
         return y
 

@@ -10,6 +10,7 @@ import numpy as np
 from ...kernels.cuda.source import Kernel
 from ..base import Array
 from ..checks import FLOATS, require_step
+from .graph import refreshing
 from .memory import THREADS, GpuMemory, kernel_of, require_order
 
 TENSORS = 64  # of a launch, as in update.cu
@@ -74,6 +75,8 @@ class GpuUpdate(GpuMemory):
         lying = [g if g.strides == p.strides else self._ordered(g) for p, g in zip(params, grads, strict=True)]
         dtype = params[0].dtype
         numbers = self._numbers(hyper, dtype)
+        if refreshing():
+            return
         for group, pieces in self._groups(params, lying, *states):
             self._launch("update", kernel, (pieces,), (THREADS,), (group, numbers), dtype=dtype)
 

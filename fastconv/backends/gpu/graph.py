@@ -1,0 +1,82 @@
+"""A compiled step as one CUDA graph: launched as a whole, with the numbers that change refreshed before.
+
+A learning rate, a step count or a dropout seed reaches a kernel through device memory (`GpuMemory._numbers`). While a
+step is captured each of these calls keeps its place in memory; before the graph is launched again the live calls are
+made once more, and all they do then is write their numbers to those places.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from ..base import Array, Run
+from .device import Device
+
+
+class StepGraph:
+    """The runs of a step as a function: the first call makes them one by one, the second captures them."""
+
+    def __init__(self, device: Device, runs: Sequence[Run]) -> None:
+        self._device, self._runs = device, runs
+        self._numbers: list[Array] = []
+        self._launch: Callable[[], None] | None = None
+        self._seen = False
+
+    def __call__(self) -> None:
+        if not self._seen:  # kernels are compiled and the memory pool is filled, which a capture cannot do
+            self._seen = True
+            for run in self._runs:
+                run.call()
+            return
+        if self._launch is None:
+            with _doing(self, "capture"):
+                self._launch = self._device.capture(self._runs)
+        self._refresh()
+        self._launch()
+
+    def _refresh(self) -> None:
+        with _doing(self, "refresh") as doing:
+            for run in self._runs:
+                if run.kind == "live":
+                    run.call()
+        assert doing.count == len(self._numbers), "the live calls of a step are always the same"
+
+
+class _doing:
+    """What the calling thread does with a step's graph at the moment."""
+
+    def __init__(self, graph: StepGraph, what: str) -> None:
+        self.graph, self.what, self.count = graph, what, 0
+
+    def __enter__(self) -> _doing:
+        _current.doing = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _current.doing = None
+
+
+class _Current(threading.local):
+    doing: _doing | None = None
+
+
+_current = _Current()
+
+
+def numbers_place(allocate: Callable[[], Array]) -> tuple[Array, bool]:
+    """Device memory for a call's numbers, and whether they are to be written now: not while a step is captured."""
+    doing = _current.doing
+    if doing is None:
+        return allocate(), True
+    places = doing.graph._numbers
+    if doing.what == "capture":
+        places.append(allocate())
+        return places[-1], False
+    doing.count += 1
+    return places[doing.count - 1], True
+
+
+def refreshing() -> bool:
+    """Whether a call is made for its numbers only and shall launch nothing else."""
+    return _current.doing is not None and _current.doing.what == "refresh"
