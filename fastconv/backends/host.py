@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ from .checks import require, require_reshape, require_writeable
 Array = npt.NDArray[Any]
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+PAGE = 4096
+APART = 7 * ALIGNMENT  # from one large array's place in its page to the next one's: takes every line in turn
+
+_turns = count()
 
 
 class HostMemory(Backend):
@@ -60,9 +65,16 @@ def empty(shape: Sequence[int], dtype: Any = "float32") -> Array:
 
 
 def aligned(nbytes: int) -> npt.NDArray[np.uint8]:
-    """Uninitialised bytes that start on a cache line, so that no vector of a kernel lies across two."""
-    memory = np.empty(nbytes + ALIGNMENT, np.uint8)
-    start = -memory.__array_interface__["data"][0] % ALIGNMENT
+    """Uninitialised bytes that start on a cache line, so that no vector of a kernel lies across two.
+
+    Large arrays start on different lines of a page. The system hands out whole pages, and where a kernel reads one
+    array and writes another at the same places of their pages, loads wait for stores that agree in the low 12 bits of
+    the address (AMD Zen 5: depthwise forward of 1024 x 7 x 7 in 167 us, 114 with arrays apart).
+    """
+    apart = nbytes >= 16 * PAGE
+    memory = np.empty(nbytes + (PAGE if apart else ALIGNMENT), np.uint8)
+    address = memory.__array_interface__["data"][0]
+    start = (next(_turns) * APART - address) % PAGE if apart else -address % ALIGNMENT
     return memory[start : start + nbytes]
 
 
