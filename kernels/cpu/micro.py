@@ -15,12 +15,15 @@ inlined into every kernel, at every level of helpers, it took most of the time t
 Ladder (AMD Zen 5, AVX-512, float32, one core, operands in the first-level cache, GFLOP/s; a bare loop of fused
 multiply-adds reaches 256 to 268 as the clock moves):
     packed, 13 x 2, unrolled 4    247 to 259
-    packed, 8 x 2                 268 in this test, no faster than 13 x 2 in layers (measured in turn): not taken
     packed, 24 x 1 and 12 x 1     199 and 224: a load for every multiply-add, 12 rows are enough
-    packed, 6 x 4 and 8 x 3       262 and 261: as 13 x 2, more code
     table, 13 x 2 and 12 x 1      236 to 246 and 168: an address is loaded for every row and step
     panels, 13 x 2                244
     called through its address    7 ns more a call, of 250 for 80 steps
+Blocks of other shapes, over 9 taps of 64 channels in the second-level cache, share of that bare loop:
+    packed, 13 x 2, 14 x 2        0.94, 0.89: 15 and 16 loads a step, and addresses that do not fit into registers
+    packed, 9 x 3, 8 x 3, 6 x 4   0.98, 0.98, 0.98: 6 x 4 divides 64 channels, 8 x 3 those that 4 vectors do not
+Asking for the lines of `out` at the start of a block: 1x1 layers, whose blocks are short, 1.1 to 2.2 times the speed.
+Asking for b some kilobytes ahead: nothing gained.
 """
 
 from contextlib import contextmanager
@@ -33,7 +36,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .jit import compiled_address
-from .simd import I64, REGISTERS, vectors_of
+from .simd import I64, REGISTERS, VECTOR_BYTES, vectors_of
 
 # How a block walks through memory:
 PACKED = 0  # a step of a is one element; b lies packed, NV whole vectors a step; rows through a table
@@ -41,10 +44,12 @@ TABLE = 1  # steps of a and b as given; rows through a table; columns of b beyon
 PANELS = 2  # both packed: a step of a is MR neighbouring elements, one of b NV whole vectors
 
 UNROLL = 4
-# Rows of a block with 1 and with 2 vectors of columns: the accumulators, the vectors of b and one broadcast must fit
-# into the registers. 13 rows divide 64, 128, 256, 512 and 100 with little waste.
-ROWS_1, ROWS_2 = (12, 13) if REGISTERS == 32 else (8, 6)
-COLUMNS = 2  # vectors of a full block
+# Rows of a block by its vectors of columns: the accumulators, the vectors of b and one broadcast must fit into the
+# registers. 13 rows divide 64, 128, 256, 512 and 100 with little waste.
+ROWS = {1: 12, 2: 13, 3: 8, 4: 6} if REGISTERS == 32 else {1: 8, 2: 6}
+ROWS_1, ROWS_2 = ROWS[1], ROWS[2]
+COLUMNS = 2  # vectors of a full block where a kernel knows one width only
+_COST = {1: 1.3, 2: 2.12, 3: 3, 4: 4}  # of a step for one row, in multiply-adds (see the ladder)
 
 
 @intrinsic(prefer_literal=True)
@@ -90,7 +95,19 @@ def _block(walk, mr, nv, item):
 
 def block_address(walk, item, vectors=COLUMNS, rows=None):
     """Where the block of 1 or of COLUMNS vectors is, for run_block; compiled at the first call."""
-    return _block(walk, rows or (ROWS_1 if vectors == 1 else ROWS_2), vectors, item).address
+    return _block(walk, rows or ROWS[vectors], vectors, item).address
+
+
+def block_of(walk, item, vectors):
+    """(vectors, rows, address) of a block."""
+    return vectors, ROWS[vectors], block_address(walk, item, vectors)
+
+
+def best_width(columns, item):
+    """Vectors of a block that fills `columns` in the least time; the last block is as narrow as it may be."""
+    vectors = -(-columns // (VECTOR_BYTES // item))
+    widths = [width for width in reversed(ROWS) if width <= max(1, vectors)]
+    return min(widths, key=lambda width: vectors // width * _COST[width] + _COST.get(vectors % width, 0))
 
 
 def blocks_for(walk, item):
@@ -131,6 +148,7 @@ class _Block:
         _, _, _, columns = out
         self.masks = [v.first(b_.sub(columns, I64(j * v.lanes))) for j in range(self.nv)]
         self._start(start)
+        self._fetch(out)
         table, count = runs
         with cgutils.for_range(b_, count) as loop:
             triple = b_.add(table, b_.mul(loop.index, I64(24)))
@@ -184,6 +202,14 @@ class _Block:
                 b_.store(v.load(v.at(start, j * v.lanes * v.item)), slot)
             for i in range(self.mr):
                 b_.store(b_.load(slot, typ=v.type), self.acc[i][j])
+
+    def _fetch(self, out):
+        """Ask for the lines that will be written, so that they are there when the block is done."""
+        base, offsets, _, _ = out
+        for i in range(self.mr):
+            row = self.builder.add(base, self._integer(offsets, 8 * i))
+            for j in range(self.nv):
+                self.v.fetch(self.v.at(row, j * self.v.lanes * self.v.item))
 
     def _finish(self, out, start, act):
         """Add what `out` holds where asked, apply the activation, write."""

@@ -1,12 +1,11 @@
-"""The operand `b` of the micro-kernel, laid out as it is read: blocks of COLUMNS vectors, row by row.
+"""The operand `b` of the micro-kernel, laid out as it is read: blocks of some vectors, row by row.
 
     packed[block][t, k][lane] = source[offsets[t] + k * step_k + column * step_column],  column = block * width + lane
 
-and zero where a block is wider than the columns that are left. The last block has one vector where that is enough.
+and zero where a block is wider than the columns that are left. The last block has as many vectors as are left.
 """
 
 from .jit import inner, kernel
-from .micro import COLUMNS
 from .parallel import parallel_for
 from .rows import copy_rows, transpose_tile
 from .simd import VECTOR_BYTES, address
@@ -20,43 +19,42 @@ def packed_size(depth, columns, item):
 
 @kernel
 def pack(packed, source, offsets, p):
-    """Fill `packed` (flat) from `source` (flat); p = (columns, rows per offset, step of a column, step of a row).
+    """Fill `packed` (flat) from `source` (flat).
 
-    One of the two steps is 1.
+    p = (columns, rows per offset, step of a column, step of a row, vectors of a block); one of the two steps is 1.
     """
-    width = COLUMNS * (VECTOR_BYTES // packed.itemsize)
-    parallel_for(_pack_block, -(-p[0] // width), (packed, source, offsets, p))
+    width = p[4] * (VECTOR_BYTES // packed.itemsize)
+    parallel_for(_pack_block, -(-p[0] // width) * len(offsets), (packed, source, offsets, p))
 
 
 @inner
-def _pack_block(block, packed, source, offsets, p):
-    columns, rows, column_step, row_step = p
+def _pack_block(chunk, packed, source, offsets, p):
+    """What one offset contributes to one block."""
+    columns, rows, column_step, row_step, vectors = p
     item = packed.itemsize
     lanes = VECTOR_BYTES // item
-    depth = len(offsets) * rows
-    left = columns - block * COLUMNS * lanes
-    width = lanes if left <= lanes else COLUMNS * lanes
-    out = address(packed) + block * COLUMNS * lanes * depth * item
-    first = address(source) + block * COLUMNS * lanes * column_step * item
-    for t in range(len(offsets)):
-        to, own = out + t * rows * width * item, first + offsets[t] * item
+    block, t = chunk // len(offsets), chunk % len(offsets)
+    first = block * vectors * lanes
+    width = min(vectors, -(-(columns - first) // lanes)) * lanes
+    out = address(packed) + (first * len(offsets) + t * width) * rows * item
+    own = address(source) + (offsets[t] + first * column_step) * item
+    for lane in range(0, width, lanes):
+        to, column, left = out + lane * item, own + lane * column_step * item, columns - first - lane
         if column_step == 1:
-            copy_rows(COLUMNS, packed, to, width * item, own, row_step * item, rows, left, width)
+            copy_rows(1, packed, to, width * item, column, row_step * item, rows, left, lanes)
         else:
-            _turn(packed, to, width, own, column_step, rows, left)
+            _turn(packed, to, width, column, column_step, rows, left)
 
 
 @inner
-def _turn(like, to, width, own, column_step, rows, left):
-    """Packed rows whose columns lie `column_step` apart, tile by tile."""
+def _turn(like, to, width, column, column_step, rows, left):
+    """The rows of one vector of columns that lie `column_step` apart, tile by tile."""
     item = like.itemsize
     lanes = VECTOR_BYTES // item
-    for lane in range(0, width, lanes):
-        for k in range(0, rows, lanes):
-            transpose_tile(
-                like, to + (k * width + lane) * item, width * item,
-                own + (lane * column_step + k) * item, column_step * item, left - lane, min(lanes, rows - k),
-            )  # fmt: skip
+    for k in range(0, rows, lanes):
+        transpose_tile(
+            like, to + k * width * item, width * item, column + k * item, column_step * item, left, min(lanes, rows - k)
+        )
 
 
 @kernel

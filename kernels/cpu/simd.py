@@ -65,6 +65,13 @@ class Vectors:
         store.args[1].attributes.align = self.item
         self.builder.call(store, [value, pointer, mask])
 
+    def fetch(self, pointer):
+        """Ask for the cache line behind `pointer`, which will be written; any address will do."""
+        kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(), I32, I32, I32])
+        name = "llvm.prefetch.p0"
+        call = self.builder.module.globals.get(name) or ir.Function(self.builder.module, kind, name)
+        self.builder.call(call, [pointer, I32(1), I32(3), I32(1)])
+
     def broadcast(self, pointer):
         """The one element behind `pointer` in every lane."""
         return self._splat(self.builder.load(pointer, align=self.item, typ=self.element), self.type)

@@ -106,7 +106,7 @@ def pack_columns(b: Array, name: str) -> Array:
         b = np.ascontiguousarray(b)
     steps, source = ((1, N), b) if b.flags.c_contiguous else ((K, 1), b.T)
     packed = scratch(name, (packed_size(K, N, b.itemsize),), b.dtype)
-    pack(packed, source.reshape(-1), _FROM_START, (N, K, *steps))
+    pack(packed, source.reshape(-1), _FROM_START, (N, K, *steps, COLUMNS))
     return packed
 
 

@@ -1,115 +1,119 @@
-"""Convolution as tiles of MR pixels by NV vectors of channels: forward, and backward-data phase by phase.
+"""Convolution as tiles of MR pixels by some vectors of channels: forward, and backward-data phase by phase.
 
     y[q, k] = act(start[k] + sum over taps t, channels c:  x[q at tap t, c] * w[t, c, k])
 
-q runs over a grid of N * I * J pixels, whose place in x and in y is given by steps, so that one kernel serves every
-stride, dilation and padding, and the phases of a strided backward-data. A tile is any MR neighbouring pixels of the
-grid: it crosses rows and images, so narrow maps lose nothing. A tap that leaves the image reads a row of zeros; tiles
-that lie inside need no table of their own.
+The output is cut into regions: rectangles of a grid of pixels that meet the same taps. A region lists the taps that lie
+inside the image as runs, so that no padding is read and nothing is multiplied with it: at 7 x 7 pixels a 3 x 3 filter
+saves 18 % of its products. Steps between pixels are given, so that one kernel serves every stride and dilation, and all
+phases of a strided backward-data. A tile is any MR neighbouring pixels of a region: it crosses rows and images.
 
-x and y channels-last; w packed in blocks of COLUMNS vectors of output channels, each block [taps][channels][lanes], the
-last block one vector where that is enough. One chunk owns some pixels and some blocks.
+x and y channels-last; w packed by pack.py, a group of channels after the other. One chunk owns some tiles of some
+regions and some blocks of channels. Where a block of w is more than the second-level cache holds, the reduction is cut
+into slices, and all tiles of the chunk go through one before the next: y is added up.
 
-Ladder (AMD Zen 5, 2 cores, AVX-512, float32, GFLOP/s of about 520; forward, backward-data; other
-work ran beside the first):
-    3x3, 256 channels, 14 x 14, batch 16    473, 475; filters packed by register transposes 501, 502
-    3x3, 512 channels, 7 x 7, batch 16      412, 426                                        480, 488
-    3x3/2, 128 channels, 56 x 56, batch 16  409, 405                                        461, 466
-    5x5, 1 to 30 channels, 28 x 28, batch 100   249 forward: a filter's row is one run of 5
-Tiles of 8 rows, and unrolling 8 steps in place of 4, were no faster in turn with these.
+Ladder (AMD Zen 5, 2 cores, AVX-512, float32, forward; multiply-adds of the layer a cycle and core, of 32 that the core
+can do; other work changes the clock, not these):
+                                        13 x 2 tiles   6 x 4, regions   slices, chunks of 60 MFLOP
+    3x3, 64 channels, 56 x 56, N 16         28.9             29.8             31.0
+    3x3, 512 channels, 28 x 28, N 4         29.9             30.0             31.3
+    3x3, 256 channels, 14 x 14, N 16        29.6             33.3             33.4
+    3x3, 512 channels, 7 x 7, N 16          29.2             33.7             34.3
+Asking for the next tile's pixels ahead: nothing gained in 3x3 layers.
 """
 
 import numpy as np
 
 from ..jit import inner, kernel
-from ..micro import COLUMNS, run_block
+from ..micro import run_block
 from ..parallel import parallel_for
 from ..simd import VECTOR_BYTES, address
 
+MOST_ROWS = 16  # of any micro-kernel
+SLICES = 4  # columns of `regions` before its runs
+
 
 @kernel
-def conv2d_tiles(y, x, w, bias, zeros, taps, runs, p):
-    """Write y's pixels of one grid.
+def conv2d_tiles(y, x, w, bias, regions, runs, pieces, starts, p):
+    """Write all regions of y.
 
     Args:
-        y, x, w: flat arrays; w packed. bias: padded with zeros to whole blocks. zeros: as long as the longest run.
-        taps: [T, 2] rows and columns from a pixel's own place in x to the tap.
-        runs: [COLUMNS, T, 3] the runs of the micro-kernel for blocks of 1 and of COLUMNS vectors.
-        p: (N I J of the grid; offset of its first pixel in x and bytes per step of N, I, J; the same in y;
-            H W of x and the pixels one step of I, J moves in it; first and last row and column of the taps;
-            columns, blocks, bytes of a block, pixels a chunk, blocks a chunk; act; vectors, rows and
-            address of the micro-kernels).
+        y, x, w: flat arrays; w packed. bias: for each group, padded with zeros to whole vectors.
+        regions: [R, 4 + slices + 1] rows and columns of the grid; bytes to its first pixel in x and in y; the first of
+            its runs in each slice, and the end of the last.
+        runs: [2, all runs, 3] of the micro-kernel: for whole blocks, and for a group's last block.
+        pieces: [P, 3] region, first and last + 1 of its pixels (counted through all images).
+        starts: [pixel chunks + 1] the first piece of each chunk.
+        p: (bytes per step of N, I, J in x; the same in y; groups, columns, blocks of a group, blocks a chunk; bytes of
+            a group's channels in x, of its packed filters and of a whole block; act; vectors, rows and address of the
+            micro-kernel of whole blocks, and of the last one).
     """
-    (N, I, J), _, _, _, _, (_, blocks, _, size, per_chunk), _, _ = p
-    chunks = -(-(N * I * J) // size) * -(-blocks // per_chunk)
-    places = address(y), address(x), address(w), address(bias), address(zeros), y.itemsize
-    parallel_for(_chunk_of_tiles, chunks, (places, taps, runs, p))
+    _, _, (groups, _, blocks, per_chunk), _, _, _ = p
+    chunks = (len(starts) - 1) * -(-groups * blocks // per_chunk)
+    places = address(y), address(x), address(w), address(bias), y.itemsize
+    parallel_for(_chunk_of_tiles, chunks, (places, regions, runs, pieces, starts, p))
 
 
 @inner
-def _chunk_of_tiles(chunk, places, taps, runs, p):
-    (N, I, J), _, _, _, _, (columns, blocks, _, size, per_chunk), _, micro = p
-    pixel_chunks = -(-(N * I * J) // size)
-    first = chunk % pixel_chunks * size
-    span = first, min(first + size, N * I * J)
+def _chunk_of_tiles(chunk, places, regions, runs, pieces, starts, p):
+    x_steps, y_steps, (groups, _, blocks, per_chunk), _, _, micro = p
+    pixel_chunks = len(starts) - 1
     block0 = chunk // pixel_chunks * per_chunk
-    block1 = min(block0 + per_chunk, blocks)
-    lanes = VECTOR_BYTES // places[5]
-    narrow = block1 == blocks and columns - (blocks - 1) * COLUMNS * lanes <= lanes
-    wide1 = block1 - 1 if narrow else block1
-    if block0 < wide1:
-        _sweep(micro[1], span, (block0, wide1), places, taps, runs[COLUMNS - 1], p)
-    if narrow:
-        _sweep(micro[0], span, (wide1, block1), places, taps, runs[0], p)
+    block1 = min(block0 + per_chunk, groups * blocks)
+    chunk %= pixel_chunks
+    most = 0
+    for piece in range(starts[chunk], starts[chunk + 1]):
+        most = max(most, pieces[piece, 2] - pieces[piece, 1])
+    inside, outs = np.empty(most + MOST_ROWS, np.int64), np.empty(most + MOST_ROWS, np.int64)
+    for part in range(SLICES, regions.shape[1] - 1):
+        for piece in range(starts[chunk], starts[chunk + 1]):
+            own, first, last = regions[pieces[piece, 0]], pieces[piece, 1], pieces[piece, 2]
+            run, taps = own[part], own[part + 1] - own[part]
+            if taps == 0 and (part > SLICES or own[-1] > own[SLICES]):
+                continue
+            _find_pixels(inside, own[0], own[1], own[2], x_steps, first, last)
+            _find_pixels(outs, own[0], own[1], own[3], y_steps, first, last)
+            tiles = last - first, address(inside), address(outs), run == own[SLICES], run + taps == own[-1]
+            for group in range(block0 // blocks, -(-block1 // blocks)):
+                own0, own1 = max(block0 - group * blocks, 0), min(block1 - group * blocks, blocks)
+                whole1 = min(own1, blocks - 1)
+                if own0 < whole1:
+                    _sweep(micro[0], tiles, group, (own0, whole1), places, (address(runs[0]) + 24 * run, taps), p)
+                if own1 == blocks:
+                    _sweep(micro[1], tiles, group, (whole1, own1), places, (address(runs[1]) + 24 * run, taps), p)
 
 
 @inner
-def _sweep(micro, span, block_span, places, taps, runs, p):
-    """All tiles of a chunk of pixels, each with all blocks of the chunk."""
-    (_, I, J), (x0, xn, xi, xj), (y0, yn, yi, yj), (H, W, RS, CS), _, (columns, _, block_bytes, _, _), act, _ = p
-    top, bottom, left, right = p[4]
-    y, x, w, bias, zeros, item = places
-    _, MR, block_kernel = micro
-    first, last = span
-    T = len(taps)
-    table = np.empty((T + 4, MR), np.int64)
-    own, outs, row, column = table[T], table[T + 1], table[T + 2], table[T + 3]
+def _find_pixels(offsets, I, J, start, steps, first, last):
+    """Where pixels first .. last - 1 of a region lie, in bytes; tiles that reach beyond the end find the last one."""
     n, i, j = first // (I * J), first // J % I, first % J
-    for q in range(first, last, MR):
-        count = min(MR, last - q)
-        inside = True
-        for r in range(count):
-            own[r] = x0 + n * xn + i * xi + j * xj
-            outs[r] = y0 + n * yn + i * yi + j * yj
-            row[r], column[r] = i * RS, j * CS
-            inside &= row[r] + top >= 0 and row[r] + bottom < H and column[r] + left >= 0 and column[r] + right < W
-            j += 1
-            if j == J:
-                i, j = i + 1, 0
-                if i == I:
-                    n, i = n + 1, 0
-        for r in range(count, MR):
-            own[r] = own[0]
-        if not inside:
-            _find_taps(table, count, zeros - x, taps, runs, H, W)
-        for block in range(block_span[0], block_span[1]):
-            done = block * COLUMNS * (VECTOR_BYTES // item)
-            run_block(
-                block_kernel, x, w + block * block_bytes, (address(runs), T),
-                (address(own) if inside else address(table), 0 if inside else 8 * MR), (0, 0),
-                (y + done * item, address(outs), count, columns - done),
-                bias + done * item, act,
-            )  # fmt: skip
+    q, count = 0, last - first
+    while q < count:
+        own = start + n * steps[0] + i * steps[1] + j * steps[2]
+        length = min(J - j, count - q)
+        for r in range(length):
+            offsets[q + r] = own + r * steps[2]
+        q, i, j = q + length, i + 1, 0
+        if i == I:
+            n, i = n + 1, 0
+    for r in range(count, count + MOST_ROWS):
+        offsets[r] = offsets[count - 1]
 
 
 @inner
-def _find_taps(table, count, nothing, taps, runs, H, W):
-    """table [T, MR]: where each pixel finds each tap, its own place or zeros."""
-    T = len(taps)
-    own, row, column = table[T], table[T + 2], table[T + 3]
-    for t in range(T):
-        for r in range(count):
-            there = 0 <= row[r] + taps[t, 0] < H and 0 <= column[r] + taps[t, 1] < W
-            table[t, r] = own[r] if there else nothing - runs[t, 0]
-        for r in range(count, len(own)):
-            table[t, r] = table[t, 0]
+def _sweep(micro, tiles, group, blocks, places, runs, p):
+    """All tiles of some pixels, each with some blocks of a group."""
+    _, _, (_, columns, _, _), (x_group, w_group, block_bytes), act, ((vectors, _, _), _) = p
+    y, x, w, bias, item = places
+    _, MR, block_kernel = micro
+    count, inside, outs, fresh, done = tiles
+    lanes = VECTOR_BYTES // item
+    bias += group * -(-columns // lanes) * VECTOR_BYTES
+    for q in range(0, count, MR):
+        for block in range(blocks[0], blocks[1]):
+            first = block * vectors * lanes
+            run_block(
+                block_kernel, x + group * x_group, w + group * w_group + block * block_bytes, runs,
+                (inside + 8 * q, 0), (0, 0),
+                (y + (group * columns + first) * item, outs + 8 * q, min(MR, count - q), columns - first),
+                bias + first * item if fresh else 1, act if done else 0,
+            )  # fmt: skip

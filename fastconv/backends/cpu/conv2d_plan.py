@@ -1,0 +1,241 @@
+"""Plans for the tiled convolution kernel: regions, runs, blocks and chunks, made once for a geometry."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...kernels.cpu import conv2d as kernels
+from ...kernels.cpu.micro import PACKED, ROWS, best_width, block_of
+from ...kernels.cpu.pack import pack, packed_size, pad
+from ...kernels.cpu.simd import VECTOR_BYTES
+from ..workspace import scratch
+from .conv2d_regions import Lines, Region, margins, regions_of
+
+Array = npt.NDArray[Any]
+Run = tuple[int, int, int]  # element of x from a pixel's own place, row of packed w, length
+Pads = tuple[int, int, int, int]  # rows above and below, columns left and right
+
+WEIGHT_BYTES = 600_000  # of packed filters that stay in the second-level cache while a chunk passes over them
+CHUNK_FLOPS = 6e7  # of a chunk, where the work is enough for FEW_CHUNKS of them
+LEAST_FLOPS = 1e6
+FEW_CHUNKS = 32
+WORTH_PADDING = 1.1  # times the tiles that are spent rather than a padded copy
+
+
+@dataclass(frozen=True)
+class Map:
+    """A channels-last map in G groups of channels."""
+
+    H: int
+    W: int
+    G: int
+    channels: int  # of one group
+
+    @property
+    def C(self) -> int:
+        return self.G * self.channels
+
+    def steps(self, row: int, column: int, item: int) -> tuple[int, int, int]:
+        """Bytes to the next image, `row` rows down, `column` columns on."""
+        line = self.W * self.C * item
+        return self.H * line, row * line, column * self.C * item
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A forward or a backward-data pass over N images: what is read and written, and the lines of pixels.
+
+    w_steps: elements of w from a tap's row to the next, from a tap to the next, from a channel of the target to the
+    next, from one of the source to the next.
+    """
+
+    N: int
+    source: Map
+    target: Map
+    rows: Lines
+    columns: Lines
+    w_steps: tuple[int, int, int, int]
+
+    @property
+    def regions(self) -> list[Region]:
+        return regions_of(self.rows, self.columns)
+
+    def padded(self) -> tuple[Pass, Pads]:
+        """The same pass over a source with zeros around it, so that every tap lies inside; and how many zeros."""
+        (top, bottom), (left, right), s = margins(self.rows), margins(self.columns), self.source
+        source = Map(s.H + top + bottom, s.W + left + right, s.G, s.channels)
+        rows = [line.padded(top, bottom) for line in self.rows]
+        columns = [line.padded(left, right) for line in self.columns]
+        return Pass(self.N, source, self.target, rows, columns, self.w_steps), (top, bottom, left, right)
+
+    def tiles(self, MR: int) -> int:
+        """Tiles of MR pixels times their taps."""
+        return sum(-(-self.N * region.pixels // MR) * region.taps for region in self.regions)
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """The arguments of `conv2d_tiles` that do not change from call to call, and how x and w are made ready for it.
+
+    widths: vectors of a whole block and of the last one. taps: element of a group's w where each packed tap starts.
+    pads: of zeros in a copy of x; none where x is read as it is.
+    """
+
+    regions: Array
+    runs: Array
+    pieces: Array
+    starts: Array
+    p: tuple[tuple[int, ...], ...]
+    widths: tuple[int, int]
+    taps: Array
+    pack: tuple[int, int, int, int, int]
+    pads: Pads
+
+    def run(self, y: Array, x: Array, w: Array, bias: Array | None = None, relu: bool = False) -> None:
+        """Fill y; y, x and w contiguous."""
+        _, _, (G, columns, _, _), (_, group_bytes, _) = self.p
+        lanes = VECTOR_BYTES // y.itemsize
+        start = scratch("conv2d start", (G, -(-columns // lanes) * lanes), y.dtype)
+        start.fill(0)
+        if bias is not None:
+            start[:, :columns] = bias.reshape(G, columns)
+        packed = scratch("conv2d filters", (G, group_bytes // w.itemsize), w.dtype)
+        if packed.size:
+            for group, filters in enumerate(w.reshape(G, -1)):
+                pack(packed[group], filters, self.taps, self.pack)
+        micro = tuple(block_of(PACKED, y.itemsize, width) for width in self.widths)
+        kernels.conv2d_tiles(
+            y.reshape(-1), with_margins(x, self.pads).reshape(-1), packed.reshape(-1), start.reshape(-1),
+            self.regions, self.runs, self.pieces, self.starts, (*self.p, int(relu), micro),
+        )  # fmt: skip
+
+
+def with_margins(x: Array, pads: Pads) -> Array:
+    """x [N, H, W, C] with zeros around it, in scratch memory; x itself where there are none to add."""
+    if not any(pads):
+        return x
+    N, H, W, C = x.shape
+    top, bottom, left, right = pads
+    padded = scratch("conv2d padded", (N, H + top + bottom, W + left + right, C), x.dtype)
+    pad(padded, x, (top, left))
+    return padded
+
+
+def tile_plan(p: Pass, item: int, merged: bool = False) -> TilePlan:
+    """Cut a pass.
+
+    merged: whether a filter's row shall be one run, which takes a padded copy of x.
+    """
+    MR = ROWS[best_width(p.target.channels, item)]
+    over_zeros, pads = p.padded()
+    if any(pads) and (merged or p.tiles(MR) > WORTH_PADDING * over_zeros.tiles(MR)):
+        return _cut(over_zeros, pads, item)
+    return _cut(p, (0, 0, 0, 0), item)
+
+
+def _cut(p: Pass, pads: Pads, item: int) -> TilePlan:
+    s, t, lanes = p.source, p.target, VECTOR_BYTES // item
+    width = best_width(t.channels, item)
+    vectors = -(-t.channels // lanes)
+    blocks = -(-vectors // width)
+    widths = width, vectors - (blocks - 1) * width
+    # Taps are packed phase by phase, each by ascending place: what lies side by side in x does so in w.
+    taps = list(product((k for line in p.rows for k, _ in line.taps), (k for line in p.columns for k, _ in line.taps)))
+    depth = len(taps) * s.channels
+    block_bytes = depth * width * lanes * item
+    per_chunk = max(1, min(s.G * blocks, WEIGHT_BYTES // max(1, block_bytes)))
+    row_step, tap_step, target_step, source_step = p.w_steps
+    order = {tap: number for number, tap in enumerate(taps)}
+    slices = max(1, -(-block_bytes // WEIGHT_BYTES))
+    cuts = [depth * k // slices for k in range(1, slices)]
+    runs = [_runs(region, s, order, cuts) for region in p.regions]
+    pieces, starts = _pieces(p, runs, ROWS[width], 2 * min(t.channels, width * lanes), s.G * blocks, per_chunk)
+    return TilePlan(
+        _regions(p, runs, cuts, item),
+        np.array([_in_bytes(runs, w * lanes, item) for w in widths], np.int64).reshape(2, -1, 3),
+        pieces,
+        starts,
+        (
+            s.steps(p.rows[0].step, p.columns[0].step, item),
+            t.steps(p.rows[0].every, p.columns[0].every, item),
+            (s.G, t.channels, blocks, per_chunk),
+            (s.channels * item, packed_size(depth, t.channels, item) * item, block_bytes),
+        ),
+        widths,
+        np.array([kh * row_step + kw * tap_step for kh, kw in taps], np.int64),
+        (t.channels, s.channels, target_step, source_step, width),
+        pads,
+    )
+
+
+def _runs(region: Region, source: Map, order: dict[tuple[int, int], int], cuts: list[int]) -> list[Run]:
+    """The runs of a region, cut at some rows of packed w; those that follow on one another in x and in w are one."""
+    runs: list[Run] = []
+    for (kh, row), (kw, column) in product(region.rows.taps, region.columns.taps):
+        place, filters, length = (row * source.W + column) * source.C, order[kh, kw] * source.channels, source.channels
+        if runs and (place, filters) == (runs[-1][0] + runs[-1][2], runs[-1][1] + runs[-1][2]):
+            place, filters, done = runs.pop()
+            length += done
+        runs.append((place, filters, length))
+    for cut in cuts:
+        runs = [part for run in runs for part in _cut_run(run, cut)]
+    return runs
+
+
+def _cut_run(run: Run, row: int) -> list[Run]:
+    place, filters, length = run
+    before = row - filters
+    if not 0 < before < length:
+        return [run]
+    return [(place, filters, before), (place + before, row, length - before)]
+
+
+def _in_bytes(runs: list[list[Run]], width: int, item: int) -> list[Run]:
+    """All runs, as offsets in x and in blocks of `width` columns."""
+    return [(place * item, filters * width * item, length) for own in runs for place, filters, length in own]
+
+
+def _regions(p: Pass, runs: list[list[Run]], cuts: list[int], item: int) -> Array:
+    """The kernel's table of regions."""
+    table = np.empty((len(runs), 4 + len(cuts) + 2), np.int64)
+    done = 0
+    for n, (region, own) in enumerate(zip(p.regions, runs, strict=True)):
+        down, across = region.rows, region.columns
+        x0 = down.start * down.line.step * p.source.W + across.start * across.line.step
+        y0 = down.written_at * p.target.W + across.written_at
+        table[n, :4] = down.size, across.size, x0 * p.source.C * item, y0 * p.target.C * item
+        rows = [filters for _, filters, _ in own]
+        table[n, 4:] = [done, *(done + bisect_left(rows, cut) for cut in cuts), done + len(own)]
+        done += len(own)
+    return table
+
+
+def _pieces(p: Pass, runs: list[list[Run]], MR: int, flops: int, blocks: int, per_chunk: int) -> tuple[Array, Array]:
+    """Pixels in chunks of about equal work: (region, first and last + 1 pixel) of all pieces; each chunk's first piece.
+
+    flops: of a pixel and a block, for each element of the runs.
+    """
+    costs = [1 + sum(length for _, _, length in own) for own in runs]
+    pixels = [p.N * region.pixels for region in p.regions]
+    total = sum(cost * -(-count // MR) for cost, count in zip(costs, pixels, strict=True))
+    work = total * MR * flops * blocks
+    chunks = min(work / LEAST_FLOPS, max(FEW_CHUNKS, work / CHUNK_FLOPS))
+    chunks = max(1, round(chunks / -(-blocks // per_chunk)))
+    pieces, starts, spent = [], [0], 0
+    for n, (cost, count) in enumerate(zip(costs, pixels, strict=True)):
+        first = 0
+        while first < count:
+            room = total * len(starts) / chunks - spent
+            last = min(first + max(1, round(room / cost)) * MR, count)
+            pieces.append((n, first, last))
+            spent += -(-(last - first) // MR) * cost
+            first = last
+            if spent + cost / 2 > total * len(starts) / chunks and len(starts) < chunks:
+                starts.append(len(pieces))
+    return np.array(pieces, np.int64), np.array([*starts, len(pieces)], np.int64)
