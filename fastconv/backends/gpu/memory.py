@@ -15,7 +15,7 @@ from .device import Device
 from .graph import StepGraph, numbers_place
 
 THREADS = 256  # in a block of an element-by-element kernel
-BLOCKS_A_PROCESSOR = 8  # of such a kernel: enough to hide the latency of memory
+BLOCKS_A_PROCESSOR = 64  # of such a kernel at most: several times what is resident, so that the last ones cost little
 WIDEST_ACCESS = 16  # bytes that a thread reads or writes at once
 WORDS = 16  # of 8 bytes that scalars.cu takes at a launch
 STORE_WORDS = Kernel("scalars", "store_words")
@@ -23,6 +23,8 @@ STORE_WORDS = Kernel("scalars", "store_words")
 
 class GpuMemory(Backend):
     """Arrays on a device, channels-last under NCHW shapes."""
+
+    name = "gpu"
 
     def __init__(self, device: Device) -> None:
         self._device = device
