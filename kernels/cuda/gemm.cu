@@ -10,11 +10,11 @@
 typedef MatrixColumns SourceA;
 #define SOURCE_A(a) SourceA(a, 0, M, M, K)
 #else
-typedef MatrixRows<BM * BK / 4 / THREADS> SourceA;
+typedef MatrixRows<SLOTS(BM)> SourceA;
 #define SOURCE_A(a) SourceA(a, 0, M, K)
 #endif
 #if TRANS_B
-typedef MatrixRows<BN * BK / 4 / THREADS> SourceB;
+typedef MatrixRows<SLOTS(BN)> SourceB;
 #define SOURCE_B(b) SourceB(b, 0, N, K)
 #else
 typedef MatrixColumns SourceB;

@@ -19,38 +19,30 @@
 // and columns come in fours, spread evenly over the tile, so that what neighbours read lies in different banks. Rows in
 // shared memory are 4 elements longer than the tile: what a warp turns and writes at BK = 8 then meets 32 banks.
 #include "activation.cuh"
+#include "division.cuh"
 
 #define THREADS (BM / TM * (BN / TN))
-#define BLOCKS ((THREADS < 256 ? 384 : 512) / THREADS)  // on a processor: leaves 170 or 128 registers a thread
+#define BLOCKS (THREADS == 128 && TM * TN == 64 ? 3 : 512 / THREADS)  // on a processor: 168 or 128 registers a thread
+#define SLOTS(WIDTH) (WIDTH * BK / 4 / THREADS)  // fours that a thread brings in a step, of an operand WIDTH wide
 #define PAD 4
 
-#ifndef ASYNC
 #if defined(FASTCONV_EMULATOR) || __CUDA_ARCH__ >= 800
+#ifndef ASYNC
 #define ASYNC 1
+#endif
 #else
 #define ASYNC 0
 #endif
+#if __CUDA_ARCH__ >= 900
+#define UNROLL BK
+#else
+#define UNROLL 2  // more, and registers are spilled
 #endif
 
 typedef Pack<T, 4> Four;
 
 __shared__ T shared_a[2][BK][BM + PAD];
 __shared__ T shared_b[2][BK][BN + PAD];
-
-// Exact quotients of 0 <= n < 2^31 by a divisor that is known late: the reciprocal, rounded down, gives the quotient or
-// one less.
-struct Divisor {
-    unsigned by, reciprocal;
-};
-struct Quotient {
-    int whole, rest;
-};
-__device__ __forceinline__ Divisor divisor(int by) { return {(unsigned)by, 0xffffffffu / (unsigned)by}; }
-__device__ __forceinline__ Quotient divided(int n, Divisor d) {
-    unsigned whole = (unsigned)(((unsigned long long)(unsigned)n * d.reciprocal) >> 32), rest = n - whole * d.by;
-    if (rest >= d.by) whole++, rest -= d.by;
-    return {(int)whole, (int)rest};
-}
 
 // Rows first .. last - 1 of a matrix [.., end]; the steps are its columns.
 template <int PARTS> struct MatrixRows {
@@ -84,7 +76,7 @@ struct MatrixColumns {
 
 // An operand on its way from memory to shared memory, WIDTH positions of it in a block.
 template <class Source, int WIDTH> struct Operand {
-    static constexpr int SLOTS = WIDTH * BK / 4 / THREADS;  // fours that a thread brings in a step
+    static constexpr int SLOTS = SLOTS(WIDTH);
     static constexpr bool ALONG_K = Source::ALONG_K;
     static constexpr bool DIRECT = ASYNC && !ALONG_K && VEC == 4;
     static constexpr int RUN = ALONG_K ? BK / 4 : WIDTH / 4;  // fours that lie side by side
@@ -173,7 +165,7 @@ struct Place {
 
 __device__ __forceinline__ void multiply_step(T (&sum)[TM][TN], const T (*a)[BM + PAD], const T (*b)[BN + PAD],
                                               Place at) {
-#pragma unroll
+#pragma unroll UNROLL
     for (int k = 0; k < BK; k++) {
         Four left[TM / 4], right[TN / 4];
 #pragma unroll

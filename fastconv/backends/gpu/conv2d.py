@@ -1,0 +1,78 @@
+"""Convolution on the GPU: checks and choice of algorithm; how each is launched stands in the modules beside it."""
+
+from __future__ import annotations
+
+from ...errors import UnsupportedError
+from ...geometry import Conv2dGeometry
+from ..algorithms import choose, listed
+from ..base import Array, Candidate
+from ..checks import require, require_activation, require_direction, require_float
+from .conv2d_columns import COLUMNS
+from .conv2d_depthwise import DEPTHWISE
+from .conv2d_implicit import IMPLICIT
+from .conv2d_pointwise import POINTWISE
+from .im2col import GpuIm2col
+from .linear import GpuLinear
+
+MOST = 2**31 - 1  # what a kernel's counters hold
+ALGORITHMS = {
+    direction: tuple(family[direction] for family in (COLUMNS, DEPTHWISE, POINTWISE, IMPLICIT))
+    for direction in ("forward", "backward_data", "backward_weight")
+}
+
+
+class GpuConv2d(GpuLinear, GpuIm2col):
+    """The convolution part of the contract."""
+
+    def conv2d_forward(
+        self, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, *,
+        activation: str | None = None, algorithm: str | None = None, out: Array | None = None,
+    ) -> Array:  # fmt: skip
+        require_activation("conv2d", activation)
+        dtype = require_float("conv2d", x=x, w=w, b=b)
+        require("conv2d", "x", x, g.x_shape, dtype)
+        require("conv2d", "w", w, g.w_shape, dtype)
+        if b is not None:
+            require("conv2d", "b", b, (g.OC,), dtype)
+            b = self._ordered(b)
+        y = self._result("conv2d", out, g.y_shape, dtype)
+        run = choose(ALGORITHMS["forward"], _countable(g), "forward", algorithm).run
+        run(self, self._channels_last(y), self._ordered(x), self._ordered(w), b, g, activation)
+        return y
+
+    def conv2d_backward_data(
+        self, dy: Array, w: Array, g: Conv2dGeometry, *, algorithm: str | None = None, out: Array | None = None
+    ) -> Array:
+        dtype = require_float("conv2d", dy=dy, w=w)
+        require("conv2d", "dy", dy, g.y_shape, dtype)
+        require("conv2d", "w", w, g.w_shape, dtype)
+        dx = self._result("conv2d", out, g.x_shape, dtype)
+        run = choose(ALGORITHMS["backward_data"], _countable(g), "backward_data", algorithm).run
+        run(self, self._channels_last(dx), self._ordered(dy), self._ordered(w), g)
+        return dx
+
+    def conv2d_backward_weight(
+        self, dy: Array, x: Array, g: Conv2dGeometry, *,
+        algorithm: str | None = None, out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        dtype = require_float("conv2d", dy=dy, x=x)
+        require("conv2d", "dy", dy, g.y_shape, dtype)
+        require("conv2d", "x", x, g.x_shape, dtype)
+        dw = self._result("conv2d", None if out is None else out[0], g.w_shape, dtype)
+        db = self._result("conv2d", None if out is None else out[1], (g.OC,), dtype)
+        run = choose(ALGORITHMS["backward_weight"], _countable(g), "backward_weight", algorithm).run
+        run(self, self._channels_last(dw), db, self._ordered(dy), self._ordered(x), g)
+        return dw, db
+
+    def explain(self, g: Conv2dGeometry, direction: str = "forward") -> list[Candidate]:
+        require_direction(direction)
+        return listed(ALGORITHMS[direction], g)
+
+
+def _countable(g: Conv2dGeometry) -> Conv2dGeometry:
+    """`g`, where the kernels can count its pixels and taps."""
+    if max(g.N * g.H * g.W, g.N * g.OH * g.OW, g.KH * g.KW * max(g.C, g.OC)) > MOST:
+        raise UnsupportedError(
+            f"conv2d: the GPU's kernels count up to {MOST} pixels or taps; use smaller batches  ({g})"
+        )
+    return g
