@@ -277,3 +277,5 @@ inline Outcome run_grid(const unsigned *grid, const unsigned *threads, size_t by
         emulator::arguments = args;                                                                          \
         return emulator::run_grid(grid, threads, shared, order, at);                                         \
     }
+
+#include "mma.h"
