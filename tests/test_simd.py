@@ -11,13 +11,16 @@ import numba
 import numpy as np
 import pytest
 from fastconv.kernels.cpu import jit, micro
-from fastconv.kernels.cpu.micro import PACKED, PANELS, ROWS_1, ROWS_2, TABLE, micro_kernel
+from fastconv.kernels.cpu.micro import PACKED, PANELS, RELU, ROWS, ROWS_1, ROWS_2, STREAM, TABLE, micro_kernel
 from fastconv.kernels.cpu.rows import add_rows, copy_rows, transpose_tile
 from fastconv.kernels.cpu.simd import VECTOR_BYTES, Vectors, address
 from llvmlite import ir
 
+from fastconv.backends.host import aligned
+
 FLOATS = ("float32", "float64")
-BLOCKS = [(PACKED, ROWS_1, 1), (PACKED, ROWS_2, 2), (TABLE, ROWS_1, 1), (TABLE, ROWS_2, 2), (PANELS, ROWS_2, 2)]
+BLOCKS = [(PACKED, rows, vectors) for vectors, rows in ROWS.items()]
+BLOCKS += [(TABLE, ROWS_1, 1), (TABLE, ROWS_2, 2), (PANELS, ROWS_2, 2)]
 WALKS = {PACKED: "packed", TABLE: "table", PANELS: "panels"}
 
 
@@ -78,6 +81,13 @@ class TestMicroKernel:
         y = before.copy()
         problem.run(block_function(walk, rows, vectors), y, rows, problem.width, start=1, act=1)
         assert (y == np.maximum(before + problem.product, 0)).all()
+
+    def test_whole_blocks_past_the_caches(self, walk, rows, vectors, dtype, rng):
+        problem = Problem(walk, rows, vectors, dtype, rng)
+        y = aligned(rows * problem.width * problem.item).view(dtype).reshape(rows, problem.width)
+        y.fill(np.nan)
+        problem.run(block_function(walk, rows, vectors), y, rows, problem.width, act=RELU + STREAM)
+        assert (y == np.maximum(problem.product, 0)).all()
 
     def test_nan_stays_nan(self, walk, rows, vectors, dtype, rng):
         problem = Problem(walk, rows, vectors, dtype, rng)

@@ -48,6 +48,11 @@ class Vectors:
     def store(self, value, pointer):
         self.builder.store(value, pointer, align=self.item)
 
+    def store_past(self, value, pointer):
+        """Past the caches; `pointer` is a multiple of the vector's size."""
+        store = self.builder.store(value, pointer, align=self.lanes * self.item)
+        store.set_metadata("nontemporal", self.builder.module.add_metadata([I32(1)]))
+
     def first(self, count):
         """A mask of the first `count` lanes (a value of type i64, any sign)."""
         indices = ir.VectorType(I64, self.lanes)

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...kernels.cpu import conv2d as kernels
-from ...kernels.cpu.micro import PACKED, ROWS, best_width, block_of
+from ...kernels.cpu.conv2d.tiles import SLICES
+from ...kernels.cpu.micro import PACKED, RELU, ROWS, STREAM, best_width, block_of
 from ...kernels.cpu.pack import pack, packed_size, pad
 from ...kernels.cpu.simd import VECTOR_BYTES
 from ..workspace import scratch
@@ -24,6 +25,7 @@ Pads = tuple[int, int, int, int]  # rows above and below, columns left and right
 WEIGHT_BYTES = 600_000  # of packed filters that stay in the second-level cache while a chunk passes over them
 CHUNK_FLOPS = 6e7  # of a chunk, where the work is enough for FEW_CHUNKS of them
 LEAST_FLOPS = 1e6
+STREAMED_BYTES = 24e6  # an output beyond this is not in the caches any more when it is read: it is written past them
 FEW_CHUNKS = 32
 WORTH_PADDING = 1.1  # times the tiles that are spent rather than a padded copy
 
@@ -97,6 +99,11 @@ class TilePlan:
     pack: tuple[int, int, int, int, int]
     pads: Pads
 
+    @property
+    def slices(self) -> int:
+        """Parts of the reduction that y is added up from."""
+        return self.regions.shape[1] - SLICES - 1
+
     def run(self, y: Array, x: Array, w: Array, bias: Array | None = None, relu: bool = False) -> None:
         """Fill y; y, x and w contiguous."""
         _, _, (G, columns, _, _), (_, group_bytes, _) = self.p
@@ -112,8 +119,14 @@ class TilePlan:
         micro = tuple(block_of(PACKED, y.itemsize, width) for width in self.widths)
         kernels.conv2d_tiles(
             y.reshape(-1), with_margins(x, self.pads).reshape(-1), packed.reshape(-1), start.reshape(-1),
-            self.regions, self.runs, self.pieces, self.starts, (*self.p, int(relu), micro),
+            self.regions, self.runs, self.pieces, self.starts, (*self.p, self._act(y, relu), micro),
         )  # fmt: skip
+
+    def _act(self, y: Array, relu: bool) -> int:
+        """What is done with results: the micro-kernel's number."""
+        whole = y.ctypes.data % VECTOR_BYTES == 0 and self.p[2][1] * y.itemsize % VECTOR_BYTES == 0
+        stream = whole and y.nbytes > STREAMED_BYTES and self.slices == 1
+        return RELU * relu + STREAM * stream
 
 
 def with_margins(x: Array, pads: Pads) -> Array:
@@ -203,15 +216,15 @@ def _in_bytes(runs: list[list[Run]], width: int, item: int) -> list[Run]:
 
 def _regions(p: Pass, runs: list[list[Run]], cuts: list[int], item: int) -> Array:
     """The kernel's table of regions."""
-    table = np.empty((len(runs), 4 + len(cuts) + 2), np.int64)
+    table = np.empty((len(runs), SLICES + len(cuts) + 2), np.int64)
     done = 0
     for n, (region, own) in enumerate(zip(p.regions, runs, strict=True)):
         down, across = region.rows, region.columns
         x0 = down.start * down.line.step * p.source.W + across.start * across.line.step
         y0 = down.written_at * p.target.W + across.written_at
-        table[n, :4] = down.size, across.size, x0 * p.source.C * item, y0 * p.target.C * item
+        table[n, :SLICES] = down.size, across.size, x0 * p.source.C * item, y0 * p.target.C * item
         rows = [filters for _, filters, _ in own]
-        table[n, 4:] = [done, *(done + bisect_left(rows, cut) for cut in cuts), done + len(own)]
+        table[n, SLICES:] = [done, *(done + bisect_left(rows, cut) for cut in cuts), done + len(own)]
         done += len(own)
     return table
 
