@@ -4,12 +4,18 @@ import importlib
 import pkgutil
 from functools import cache
 
+from fastconv.kernels.cuda.source import Kernel
+
 from fastconv.backends import gpu
+
+NEED_CUPY = ("cuda", "measure")
+PEAK = Kernel("peak", "fma_loop", (("CHAINS", 8),))  # as measure.py launches it
 
 
 @cache
 def listed_kernels():
     """The kernels of all families; a family is a module with a function variants()."""
-    names = [m.name for m in pkgutil.iter_modules(gpu.__path__) if m.name != "cuda"]  # that one needs CuPy
+    names = [m.name for m in pkgutil.iter_modules(gpu.__path__) if m.name not in NEED_CUPY]
     modules = [importlib.import_module(f"{gpu.__name__}.{name}") for name in names]
-    return frozenset(kernel for module in modules if hasattr(module, "variants") for kernel in module.variants())
+    families = [module.variants() for module in modules if hasattr(module, "variants")]
+    return frozenset([PEAK, *(kernel for family in families for kernel in family)])

@@ -1,4 +1,4 @@
-"""Which backends there are, why one is missing, and which one makes new tensors."""
+"""Which backends there are, why one is missing, which one makes new tensors, and in what precision it multiplies."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import BackendError
 from .base import Backend
+from .precision import chosen, get_precision, require_precision
 
 DEFAULT = "cpu"
 
@@ -93,7 +94,20 @@ def current() -> Backend:
     return get(_current.get())
 
 
-class use:
+class _Choice:
+    """A value that stands from here on, or inside a `with` block."""
+
+    def __init__(self, variable: ContextVar[str], value: str) -> None:
+        self._variable = variable
+        self._token: Token[str] = variable.set(value)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._variable.reset(self._token)
+
+
+class use(_Choice):
     """Choose the backend that makes new tensors, for good or inside a `with` block; has all the backend's functions.
 
     >>> be = fc.use("cpu")             # from here on
@@ -103,22 +117,49 @@ class use:
 
     Raises:
         BackendError: the backend is unknown or cannot be used here.
+        UnsupportedError: it cannot compute in the precision that stands (see `set_precision`).
     """
 
     def __init__(self, name: str) -> None:
         self.backend = get(name)
-        self._token: Token[str] = _current.set(name)
+        require_precision(get_precision(), self.backend)
+        super().__init__(_current, name)
 
     def __enter__(self) -> Backend:
         return self.backend
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _current.reset(self._token)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.backend, name)
 
     def __repr__(self) -> str:
         return f"<fastconv backend {self.backend.name}>"
+
+
+class set_precision(_Choice):
+    """Choose what convolutions and matrix products of float32 arrays compute in, for good or inside a `with` block.
+
+    >>> fc.use("gpu")
+    >>> fc.set_precision("tf32")                # from here on
+    >>> with fc.set_precision("float32"):       # in here strictly
+    ...     y = model(x)
+
+    precision: "float32", the default, is strict. "tf32" rounds the factors of every product to 10 bits of mantissa,
+        "bfloat16" to 7, "float16" to 10 with numbers beyond 65504 becoming infinite; they use tensor cores. Arrays,
+        sums and updates stay float32 in all of them (see precision.py). Problems that tensor cores do not serve, and
+        tensors of a backend without them, are computed in float32.
+
+    Raises:
+        ArgumentError: there is no such precision.
+        UnsupportedError: the backend in use cannot compute in it.
+    """
+
+    def __init__(self, precision: str) -> None:
+        if precision != get_precision():
+            require_precision(precision, current())
+        super().__init__(chosen, precision)
+
+    def __enter__(self) -> str:
+        return chosen.get()
+
+    def __repr__(self) -> str:
+        return f"<fastconv precision {chosen.get()}>"

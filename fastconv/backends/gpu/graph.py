@@ -1,14 +1,16 @@
 """A compiled step as one CUDA graph: launched as a whole, with the numbers that change refreshed before.
 
 A learning rate, a step count or a dropout seed reaches a kernel through device memory (`GpuMemory._numbers`). While a
-step is captured each of these calls keeps its place in memory; before the graph is launched again the live calls are
-made once more, and all they do then is write their numbers to those places.
+step is captured each of these calls keeps its place in memory, and the numbers are written there once the capture is
+over; before the graph is launched again the live calls are made once more, and all they do then is write their numbers
+to those places.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ..base import Array, Run
 from .device import Device
@@ -20,6 +22,7 @@ class StepGraph:
     def __init__(self, device: Device, runs: Sequence[Run]) -> None:
         self._device, self._runs = device, runs
         self._numbers: list[Array] = []
+        self._first_stores: list[Callable[[], None]] = []
         self._launch: Callable[[], None] | None = None
         self._seen = False
 
@@ -32,7 +35,11 @@ class StepGraph:
         if self._launch is None:
             with _doing(self, "capture"):
                 self._launch = self._device.capture(self._runs)
-        self._refresh()
+            for store in self._first_stores:
+                store()
+            self._first_stores.clear()
+        else:
+            self._refresh()
         self._launch()
 
     def _refresh(self) -> None:
@@ -64,17 +71,20 @@ class _Current(threading.local):
 _current = _Current()
 
 
-def numbers_place(allocate: Callable[[], Array]) -> tuple[Array, bool]:
-    """Device memory for a call's numbers, and whether they are to be written now: not while a step is captured."""
+def numbers_place(allocate: Callable[[], Array], store: Callable[[Array], None]) -> Array:
+    """Device memory for a call's numbers, with store(memory) done: after the capture where a step is captured."""
     doing = _current.doing
-    if doing is None:
-        return allocate(), True
-    places = doing.graph._numbers
-    if doing.what == "capture":
-        places.append(allocate())
-        return places[-1], False
-    doing.count += 1
-    return places[doing.count - 1], True
+    if doing is not None and doing.what == "refresh":
+        place = doing.graph._numbers[doing.count]
+        doing.count += 1
+    else:
+        place = allocate()
+    if doing is not None and doing.what == "capture":
+        doing.graph._numbers.append(place)
+        doing.graph._first_stores.append(partial(store, place))
+    else:
+        store(place)
+    return place
 
 
 def refreshing() -> bool:

@@ -96,10 +96,12 @@ class GpuMemory(Backend):
         """`values` in device memory, for a kernel launched after this; nobody waits for them."""
         words = np.zeros(WORDS, "uint64")
         words.view(dtype)[: len(values)] = values
-        numbers, now = numbers_place(lambda: self._device.empty((WORDS,), "uint64"))
-        if now:
-            self._device.launch(STORE_WORDS, (1,), (32,), (numbers, words.view(f"V{words.nbytes}")[0], WORDS))
-        return numbers.view(dtype)
+        record = words.view(f"V{words.nbytes}")[0]
+
+        def store(numbers: Array) -> None:
+            self._device.launch(STORE_WORDS, (1,), (32,), (numbers, record, WORDS))
+
+        return numbers_place(lambda: self._device.empty((WORDS,), "uint64"), store).view(dtype)
 
     def _result(self, op: str, out: Array | None, shape: Sequence[int], dtype: Any) -> Array:
         """`out` after a check that the kernel can write to it, or fresh memory."""

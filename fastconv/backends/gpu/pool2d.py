@@ -11,6 +11,7 @@ from ..checks import FLOATS, require, require_float
 from .memory import WIDEST_ACCESS, GpuMemory, kernel_of
 
 VECTORS = (4, 2, 1)  # channels a thread
+LARGEST_INT = 2**31 - 1
 
 
 class GpuPool2d(GpuMemory):
@@ -77,7 +78,10 @@ def variants() -> list[Kernel]:
 
 
 def _problem(g: Pool2dGeometry) -> tuple[int, ...]:
-    return g.C, g.H, g.W, g.KH, g.KW, g.SH, g.SW, g.PH, g.PW, g.DH, g.DW, g.OH, g.OW
+    """The kernels' ints. A stride or dilation that is too large for one is of an axis with one window or one tap, which
+    never takes it."""
+    ints = (g.C, g.H, g.W, g.KH, g.KW, g.SH, g.SW, g.PH, g.PW, g.DH, g.DW, g.OH, g.OW)
+    return tuple(min(n, LARGEST_INT) for n in ints)
 
 
 def _counted(g: Pool2dGeometry) -> tuple[int, int]:
