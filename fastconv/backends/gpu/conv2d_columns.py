@@ -14,7 +14,7 @@ def _nchw(a: Array) -> Array:
 
 
 def _filter_rows(be: Any, w: Array, g: Conv2dGeometry) -> Array:
-    return be._ordered(_nchw(w).reshape(g.OC, -1))  # [OC, C*KH*KW], the order of im2col's columns
+    return be._contiguous(_nchw(w)).reshape(g.OC, -1)  # [OC, C*KH*KW], the order of im2col's columns
 
 
 def _forward(be: Any, y: Array, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, activation: str | None) -> None:
@@ -31,7 +31,7 @@ def _backward_data(be: Any, dx: Array, dy: Array, w: Array, g: Conv2dGeometry) -
 def _backward_weight(be: Any, dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry) -> None:
     rows = be.empty((g.OC, g.C * g.KH * g.KW), x.dtype)
     be._gemm(rows, dy.reshape(-1, g.OC), be.im2col(_nchw(x), g), trans_a=True, sums=db)
-    dw[...] = rows.reshape(g.OC, g.C, g.KH, g.KW).transpose(0, 2, 3, 1)
+    be._device.copy(dw, rows.reshape(g.OC, g.C, g.KH, g.KW).transpose(0, 2, 3, 1))
 
 
 COLUMNS = {

@@ -41,7 +41,7 @@ def _grid(block: tuple[int, int], channels: int, pixels: int) -> tuple[int, int]
 
 
 def _filters_last(be: Any, w: Array) -> Array:
-    return be._device.xp.ascontiguousarray(w.transpose(1, 2, 3, 0))  # [KH, KW, 1, OC]
+    return be._contiguous(w.transpose(1, 2, 3, 0))  # [KH, KW, 1, OC]
 
 
 def _forward(be: Any, y: Array, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, activation: str | None) -> None:
@@ -72,7 +72,7 @@ def _backward_weight(be: Any, dw: Array, db: Array, dy: Array, x: Array, g: Conv
     grid = (parts, across, runs)
     be._launch("conv2d_depthwise", "depthwise_backward_weight", grid, block, args, dtype=dw.dtype, TAPS=taps)
     be._sum_parts(filters_last, db, sums, None, parts, g.OC, KINDS.index(None))
-    dw[...] = filters_last.transpose(2, 0, 1)[..., None]
+    be._device.copy(dw, filters_last.transpose(2, 0, 1)[..., None])
 
 
 DEPTHWISE = {

@@ -1,0 +1,281 @@
+"""The CUDA kernels of convolution and matrix product on the emulated device: every tile and width of access, whole or
+in parts, in several orders of threads, with and without asynchronous copies."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import reference
+from cases import ConvCase, conv_values, floats, whole_numbers
+from checks import assert_exact
+from cuda_emulator.build import compiler
+from cuda_emulator.device import EmulatedDevice
+from fastconv.kernels.cuda.source import source
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastconv.backends.gpu import GpuBackend
+from fastconv.backends.gpu import conv2d as gpu_conv2d
+from fastconv.backends.gpu.tiles import MIDDLE, SMALL, SQUARE, TILES, Plan, plan, tiles_for
+from fastconv.errors import UnsupportedError
+from fastconv.geometry import Conv2dGeometry
+
+pytestmark = pytest.mark.skipif(
+    compiler() is None, reason="g++, which builds the kernels for the CPU, is not installed"
+)
+
+WARP, BANKS, PAD = 32, 32, 4
+WIDTHS = [(tile, vec) for vec in (4, 1) for tile in tiles_for(vec, 4, 90)]
+every_tile = pytest.mark.parametrize(
+    ("tile", "vec"), WIDTHS, ids=[f"{tile.BM}x{tile.BN}x{tile.BK}-by{vec}" for tile, vec in WIDTHS]
+)
+every_cut = pytest.mark.parametrize("parts", [1, 3])
+BY_FOURS = ConvCase(
+    "by_fours", x=(2, 8, 7, 9), w=(12, 4, 3, 2), stride=(2, 1), padding=(1, 2, 0, 1), dilation=(1, 2), groups=2
+)
+BY_ONES = ConvCase(
+    "by_ones", x=(2, 6, 8, 7), w=(10, 3, 2, 3), stride=(1, 2), padding=(2, 0, 1, 1), dilation=(2, 1), groups=2
+)
+CASES = {4: BY_FOURS, 1: BY_ONES}
+
+
+def emulated(order="forward"):
+    return GpuBackend(EmulatedDevice(order))
+
+
+def cut_by(backend, tile, parts):
+    """`backend` with every product cut into this tile and so many parts."""
+
+    def cut(M, N, K, dtype, *, vec, products=1):
+        each = max(1, math.ceil(math.ceil(K / tile.BK) / parts))
+        return Plan(tile, max(1, math.ceil(K / (each * tile.BK))), each * tile.BK)
+
+    backend._cut = cut
+    return backend
+
+
+def with_constants(backend, **constants):
+    """`backend` with these constants in every kernel."""
+    launch = backend._launch
+    backend._launch = lambda *args, **options: launch(*args, **options, **constants)
+    return backend
+
+
+def passes(backend, case, x, w, b, dy):
+    """y, dx, dw and db by implicit products."""
+    g = case.geometry
+    x, w, b, dy = (backend.asarray(a) for a in (x, w, b, dy))
+    name = "implicit_gemm" if g.C != g.G else "depthwise"
+    y = backend.conv2d_forward(x, w, b, g, activation="relu", algorithm=name)
+    dx = backend.conv2d_backward_data(dy, w, g, algorithm=name)
+    return [backend.to_numpy(a) for a in (y, dx, *backend.conv2d_backward_weight(dy, x, g, algorithm=name))]
+
+
+def check_passes(backend, case, rng, dtype="float32"):
+    x, w, b, dy = conv_values(case, rng, whole_numbers, dtype)
+    y = np.maximum(reference.conv2d(x, w, b, **case.options), 0)
+    wanted = (y, *reference.conv2d_backward(dy, x, w, **case.options))
+    for actual, expected in zip(passes(backend, case, x, w, b, dy), wanted, strict=True):
+        assert_exact(actual, expected, dtype)
+
+
+def check_product(backend, rng, M, K, N, trans_a=False, trans_b=False, dtype="float32"):
+    a, b = whole_numbers(rng, (M, K), dtype), whole_numbers(rng, (K, N), dtype)
+    given_a = np.ascontiguousarray(a.T) if trans_a else a
+    given_b = np.ascontiguousarray(b.T) if trans_b else b
+    c = backend.matmul(backend.asarray(given_a), backend.asarray(given_b), trans_a=trans_a, trans_b=trans_b)
+    assert_exact(backend.to_numpy(c), reference.matmul(a, b), dtype)
+
+
+class TestTiles:
+    @every_tile
+    @every_cut
+    @pytest.mark.parametrize("trans_a", [False, True])
+    @pytest.mark.parametrize("trans_b", [False, True])
+    def test_products(self, tile, vec, parts, trans_a, trans_b, rng):
+        M, N, K = tile.BM + vec, tile.BN + vec, 3 * tile.BK + vec
+        check_product(cut_by(emulated(), tile, parts), rng, M, K, N, trans_a, trans_b)
+
+    @every_tile
+    @every_cut
+    def test_convolution(self, tile, vec, parts, rng):
+        check_passes(cut_by(emulated("backward"), tile, parts), CASES[vec], rng)
+
+    @pytest.mark.parametrize("tile", tiles_for(4, 8, 90))
+    @pytest.mark.parametrize("case", CASES.values(), ids=["by4", "by1"])
+    def test_double(self, tile, case, rng):
+        check_passes(cut_by(emulated(5), tile, 2), case, rng, "float64")
+
+    @every_tile
+    def test_linear_with_the_sums_of_dy(self, tile, vec, rng):
+        backend = cut_by(emulated(1), tile, 2)
+        x, w, dy = (whole_numbers(rng, shape) for shape in ((44, 4 * vec), (20, 4 * vec), (44, 20)))
+        actual = backend.linear_backward(*(backend.asarray(a) for a in (dy, x, w)))
+        for a, expected in zip(actual, reference.linear_backward(dy, x, w), strict=True):
+            assert_exact(backend.to_numpy(a), expected, "float32")
+
+    @pytest.mark.parametrize("case", CASES.values(), ids=["by4", "by1"])
+    def test_copies_that_are_not_asynchronous(self, case, rng):
+        backend = with_constants(cut_by(emulated(), SMALL, 2), ASYNC=0)
+        check_passes(backend, case, rng)
+        check_product(backend, rng, 36, 40, 36, trans_a=True)
+
+    @pytest.mark.parametrize("parts", [2, 9, 40])
+    def test_many_parts_are_added(self, parts, rng):
+        check_product(cut_by(emulated(), SMALL, parts), rng, 5, 40 * SMALL.BK, 7)
+
+    def test_an_empty_reduction_is_zero(self):
+        backend = emulated()
+        c = backend.matmul(backend.zeros((3, 0)), backend.zeros((0, 5)))
+        assert_exact(backend.to_numpy(c), np.zeros((3, 5)), "float32")
+
+    def test_arrays_that_do_not_start_at_16_bytes(self, rng):
+        backend, g = emulated(), BY_FOURS.geometry
+        x, w, b, dy = conv_values(BY_FOURS, rng)
+
+        def moved(a):
+            channels_last = np.ascontiguousarray(a.transpose(0, 2, 3, 1))
+            flat = backend.empty((a.size + 1,), "float32")
+            flat[1:] = channels_last.reshape(-1)
+            return flat[1:].reshape(channels_last.shape).transpose(0, 3, 1, 2)
+
+        y = backend.conv2d_forward(moved(x), moved(w), backend.asarray(b), g)
+        assert_exact(backend.to_numpy(y), reference.conv2d(x, w, b, **BY_FOURS.options), "float32")
+        dx = backend.conv2d_backward_data(moved(dy), moved(w), g, out=moved(x))
+        dw, db = backend.conv2d_backward_weight(moved(dy), moved(x), g, out=(moved(w), backend.asarray(b.copy())))
+        for actual, expected in zip((dx, dw, db), reference.conv2d_backward(dy, x, w, **BY_FOURS.options), strict=True):
+            assert_exact(backend.to_numpy(actual), expected, "float32")
+
+
+DEPTHWISE = ConvCase("depthwise", x=(2, 6, 9, 11), w=(12, 1, 3, 5), stride=(1, 2), padding=(1, 1, 2, 0), groups=6)
+
+
+class TestOrders:
+    @pytest.mark.parametrize("case", [BY_FOURS, BY_ONES, DEPTHWISE], ids=["by4", "by1", "depthwise"])
+    def test_the_same_bits_in_every_order_of_threads(self, case, rng):
+        values = conv_values(case, rng, floats)
+        first, *others = (passes(cut_by(emulated(o), SMALL, 2), case, *values) for o in ("forward", "backward", 3))
+        for other in others:
+            for one, same in zip(first, other, strict=True):
+                assert one.tobytes() == same.tobytes()
+
+
+class TestPhases:
+    @pytest.mark.parametrize("stride", [1, 2, 3, 4, 6])
+    @pytest.mark.parametrize("dilation", [1, 2, 3, 4])
+    def test_every_stride_with_every_dilation(self, stride, dilation, rng):
+        """backward_data where taps reach some phases only, one axis at a time."""
+        backend = emulated()
+        for taps, before in itertools.product((1, 2, 3, 5), (0, 1, 4)):
+            size = max(5, (taps - 1) * dilation + 1 - before)
+            options = {"stride": (stride, 1), "dilation": (dilation, 1), "padding": (before, 1, 0, 0)}
+            case = ConvCase("axis", x=(1, 1, size, 2), w=(2, 1, taps, 1), **options)
+            x, w, _, dy = conv_values(case, rng)
+            dx = backend.conv2d_backward_data(backend.asarray(dy), backend.asarray(w), case.geometry)
+            assert_exact(backend.to_numpy(dx), reference.conv2d_backward(dy, x, w, **case.options)[0], "float32")
+
+
+class TestDepthwise:
+    @pytest.mark.parametrize("kw", [1, 2, 3, 5, 7])
+    def test_runs_of_taps_and_chunks_of_pixels(self, kw, rng):
+        case = ConvCase("runs", x=(2, 5, 14, 13), w=(10, 1, 2, kw), padding=(1, 1, 1, 2), dilation=(1, 2), groups=5)
+        check_passes(emulated("backward"), case, rng)
+
+    @pytest.mark.parametrize(("stride", "dilation"), [((2, 3), (1, 1)), ((3, 1), (2, 4)), ((2, 2), (3, 2))])
+    def test_strides_and_dilations(self, stride, dilation, rng):
+        apart = {"stride": stride, "padding": (2, 1, 3, 0), "dilation": dilation}
+        case = ConvCase("apart", x=(1, 70, 12, 13), w=(70, 1, 3, 3), groups=70, **apart)
+        check_passes(emulated(), case, rng)
+
+
+class TestChoice:
+    def chosen(self, **sizes):
+        g = Conv2dGeometry(**{"N": 2, "C": 8, "H": 9, "W": 9, "OC": 8, "KH": 3, "KW": 3, **sizes})
+        return [
+            next(c.name for c in emulated().explain(g, direction) if c.declined is None)
+            for direction in ("forward", "backward_data", "backward_weight")
+        ]
+
+    def test_most_special_first(self):
+        assert self.chosen() == 3 * ["implicit_gemm"]
+        assert self.chosen(G=4) == 3 * ["implicit_gemm"]
+        assert self.chosen(G=8) == 3 * ["depthwise"]
+        assert self.chosen(C=1) == 3 * ["implicit_gemm"]
+        assert self.chosen(KH=1, KW=1) == 3 * ["pointwise"]
+        for declined in ({"SH": 2}, {"PH": 1}, {"PR": 1}, {"G": 2}):
+            assert self.chosen(KH=1, KW=1, **declined) == 3 * ["implicit_gemm"]
+
+    def test_more_pixels_than_a_counter_holds(self):
+        g = Conv2dGeometry(N=2**20, C=1, H=64, W=64, OC=1, KH=1, KW=1)
+        with pytest.raises(UnsupportedError, match="use smaller batches"):
+            gpu_conv2d._countable(g)
+
+
+sizes = st.integers(1, 5000)
+
+
+class TestPlan:
+    @given(M=sizes, N=sizes, K=st.integers(0, 100_000), products=st.integers(1, 64), vec=st.sampled_from((1, 4)))
+    def test_parts_cover_the_reduction_once(self, M, N, K, products, vec):
+        cut = plan(M, N, K, products=products, vec=vec, itemsize=4, processors=132, architecture=90)
+        assert cut.tile in tiles_for(vec, 4, 90)
+        assert cut.depth % cut.tile.BK == 0
+        assert (cut.parts - 1) * cut.depth < max(K, 1) <= cut.parts * cut.depth
+
+    def test_few_results_of_many_terms_are_cut_and_many_are_not(self):
+        gpu = {"products": 1, "vec": 4, "itemsize": 4, "processors": 132, "architecture": 90}
+        assert plan(100, 100, 4320, **gpu).parts > 1
+        assert plan(32, 288, 100 * 28 * 28, **gpu).parts > 8
+        assert plan(4096, 4096, 4096, **gpu) == Plan(SQUARE, 1, 4096)
+
+    def test_registers_below_sm_80_and_double_take_smaller_tiles(self):
+        assert SQUARE not in tiles_for(4, 4, 75)
+        assert tiles_for(4, 8, 90) == (MIDDLE, SMALL)
+
+
+@dataclass(frozen=True)
+class Quotients:
+    """q and r of n by d, as division.cuh finds them."""
+
+    name = file = "quotients"
+    options = ()
+
+    @property
+    def source(self):
+        kernel = """
+        extern "C" __global__ void quotients(int *q, int *r, const int *n, const int *d) {
+            const Quotient found = divided(n[first_element()], divisor(d[first_element()]));
+            q[first_element()] = found.whole, r[first_element()] = found.rest;
+        }"""
+        return source("conv2d_depthwise") + kernel
+
+
+def test_quotients_are_exact():
+    rng, most = np.random.default_rng(0), 2**31 - 1
+    d = np.concatenate([[1, 1, 2, 3, 7, most, most, 2**30], rng.integers(1, most, 500), rng.integers(1, 200, 500)])
+    n = np.concatenate([[0, most, most, most, most, most, 0, most], rng.integers(0, most, 1000)])
+    n[8:500] = n[8:500] // d[8:500] * d[8:500] - rng.integers(0, 2, 492)  # at the edge between two quotients
+    n, d = (np.ascontiguousarray(np.maximum(a, 0), np.int32) for a in (n, d))
+    device = EmulatedDevice()
+    q, r = device.empty(n.shape, "int32"), device.empty(n.shape, "int32")
+    device.launch(Quotients(), (len(n) // 16,), (16,), (q, r, n, d))
+    np.testing.assert_array_equal(q, n // d)
+    np.testing.assert_array_equal(r, n % d)
+
+
+def conflicts(words):
+    """How many different words of a warp's 4-byte accesses meet in the fullest bank."""
+    return max(np.bincount(np.unique(words) % BANKS, minlength=BANKS))
+
+
+@pytest.mark.parametrize("tile", TILES, ids=[f"{t.BM}x{t.BN}x{t.BK}" for t in TILES])
+def test_banks_of_shared_memory(tile):
+    """What the header of tiles.cuh says of them, from the same formulas."""
+    thread = np.arange(WARP)
+    for width in (tile.BM, tile.BN):
+        turned = thread % (tile.BK // 4) * 4 * (width + PAD) + thread // (tile.BK // 4)
+        assert conflicts(turned) == (1 if tile.BK == 8 else 2)
+    for start in (thread // 8 * 4, thread % 8 * 4):
+        assert conflicts((start[:, None] + np.arange(4)).reshape(-1)) == 1
