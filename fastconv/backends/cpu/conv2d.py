@@ -18,7 +18,7 @@ from ..base import Candidate
 from ..checks import require, require_activation, require_direction, require_float
 from ..host import HostMemory, as_channels_last, result
 from ..workspace import scratch
-from . import conv2d_depthwise as depthwise
+from . import conv2d_groups as groups
 from . import conv2d_tiles as tiles
 from . import conv2d_weight as weight
 from . import tuning
@@ -155,8 +155,8 @@ def _tiles(run: Callable[..., None]) -> Algorithm:
     return Algorithm("tiles", "tiles of pixels by channels in registers, no buffer", accepts_all, run)
 
 
-def _depthwise(run: Callable[..., None]) -> Algorithm:
-    return Algorithm("depthwise", "a filter for each channel: vectors along the channels", depthwise.declines, run)
+def _groups(declines: Callable[[Conv2dGeometry], str | None], run: Callable[..., None]) -> Algorithm:
+    return Algorithm("groups", "groups: vectors along the channels of one or of several", declines, run)
 
 
 def _direct(run: Callable[..., None]) -> Algorithm:
@@ -166,13 +166,13 @@ def _direct(run: Callable[..., None]) -> Algorithm:
 ALGORITHMS = {
     "forward": (
         _im2col(_im2col_forward),
-        _depthwise(depthwise.forward),
+        _groups(groups.declines_forward, groups.forward),
         _tiles(tiles.forward),
         _direct(_direct_forward),
     ),
     "backward_data": (
         _im2col(_im2col_backward_data),
-        _depthwise(depthwise.backward_data),
+        _groups(groups.declines_data, groups.backward_data),
         Algorithm(
             "narrow", "few channels: vectors along a filter's row", tiles.declines_narrow, tiles.backward_data_narrow
         ),
@@ -181,7 +181,7 @@ ALGORITHMS = {
     ),
     "backward_weight": (
         _im2col(_im2col_backward_weight),
-        _depthwise(depthwise.backward_weight),
+        _groups(groups.declines_weight, groups.backward_weight),
         Algorithm(
             "pixels",
             "few filters: vectors along the pixels of a row",
