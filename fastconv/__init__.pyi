@@ -8,7 +8,9 @@ from .autograd.gradcheck import gradcheck as gradcheck
 from .autograd.mode import no_grad as no_grad
 from .autograd.tensor import Tensor as Tensor
 from .autograd.tensor import tensor as tensor
+from .backends.precision import get_precision as get_precision
 from .backends.select import available as available
+from .backends.select import set_precision as set_precision
 from .backends.select import use as use
 from .checkpoint import load as load
 from .checkpoint import save as save

@@ -104,6 +104,10 @@ class Backend(ABC):
 
         return run_all
 
+    def declines_precision(self, precision: str) -> str | None:
+        """Why convolutions and matrix products cannot compute in `precision` here (see precision.py), or None."""
+        return None if precision == "float32" else "it computes in float32 only; tensor cores are a GPU's"
+
     # Convolution (cross-correlation: the filter is not flipped) -------------------------------------------------------
 
     @abstractmethod

@@ -1,11 +1,11 @@
 """The GPU backend: CUDA C kernels, launched by CuPy, over channels-last arrays."""
 
-from .conv2d import GpuConv2d
+from .conv2d_mma import GpuConv2dMma
 from .loss import GpuLoss
 from .pointwise import GpuPointwise
 from .pool2d import GpuPool2d
 from .update import GpuUpdate
 
 
-class GpuBackend(GpuConv2d, GpuPool2d, GpuPointwise, GpuLoss, GpuUpdate):
+class GpuBackend(GpuConv2dMma, GpuPool2d, GpuPointwise, GpuLoss, GpuUpdate):
     """One NVIDIA GPU; kernels are compiled at first use and kept on disk."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
 from ...errors import UnsupportedError
 from ...geometry import Conv2dGeometry
-from ..algorithms import choose, listed
+from ..algorithms import Algorithm, choose, listed
 from ..base import Array, Candidate
 from ..checks import require, require_activation, require_direction, require_float
 from .conv2d_columns import COLUMNS
@@ -36,7 +41,7 @@ class GpuConv2d(GpuLinear, GpuIm2col):
             require("conv2d", "b", b, (g.OC,), dtype)
             b = self._ordered(b)
         y = self._result("conv2d", out, g.y_shape, dtype)
-        run = choose(ALGORITHMS["forward"], _countable(g), "forward", algorithm).run
+        run = choose(self._algorithms("forward", dtype), _countable(g), "forward", algorithm).run
         run(self, self._channels_last(y), self._ordered(x), self._ordered(w), b, g, activation)
         return y
 
@@ -47,7 +52,7 @@ class GpuConv2d(GpuLinear, GpuIm2col):
         require("conv2d", "dy", dy, g.y_shape, dtype)
         require("conv2d", "w", w, g.w_shape, dtype)
         dx = self._result("conv2d", out, g.x_shape, dtype)
-        run = choose(ALGORITHMS["backward_data"], _countable(g), "backward_data", algorithm).run
+        run = choose(self._algorithms("backward_data", dtype), _countable(g), "backward_data", algorithm).run
         run(self, self._channels_last(dx), self._ordered(dy), self._ordered(w), g)
         return dx
 
@@ -60,13 +65,17 @@ class GpuConv2d(GpuLinear, GpuIm2col):
         require("conv2d", "x", x, g.x_shape, dtype)
         dw = self._result("conv2d", None if out is None else out[0], g.w_shape, dtype)
         db = self._result("conv2d", None if out is None else out[1], (g.OC,), dtype)
-        run = choose(ALGORITHMS["backward_weight"], _countable(g), "backward_weight", algorithm).run
+        run = choose(self._algorithms("backward_weight", dtype), _countable(g), "backward_weight", algorithm).run
         run(self, self._channels_last(dw), db, self._ordered(dy), self._ordered(x), g)
         return dw, db
 
     def explain(self, g: Conv2dGeometry, direction: str = "forward") -> list[Candidate]:
         require_direction(direction)
-        return listed(ALGORITHMS[direction], g)
+        return listed(self._algorithms(direction, np.dtype("float32")), g)
+
+    def _algorithms(self, direction: str, dtype: np.dtype[Any]) -> Sequence[Algorithm]:
+        """What can compute this pass for arrays of this type, in the order in which it is asked."""
+        return ALGORITHMS[direction]
 
 
 def _countable(g: Conv2dGeometry) -> Conv2dGeometry:
