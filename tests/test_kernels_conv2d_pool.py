@@ -15,7 +15,7 @@ from fastconv.geometry import Conv2dGeometry, Pool2dGeometry
 if select.available()["cpu"] != "ready":
     pytest.skip("there is no cpu backend", allow_module_level=True)
 
-from fastconv.backends.cpu.conv2d_pool import declines, declines_backward
+from fastconv.backends.cpu.conv2d_pool_plan import declines, declines_backward
 
 CPU = select.get("cpu")
 KINDS = ("max", "avg")

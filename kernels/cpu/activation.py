@@ -10,15 +10,14 @@ NaN stays NaN. exp in float32 is ours, because the C library would be called for
     x = n ln 2 + r, |r| <= ln 2 / 2       exp(x) = 2^n (1 + r + r^2 q(r))
 
 with ln 2 in two parts (Cody & Waite) and q a weighted minimax fit of degree 5 whose own error is 2.4e-10. n is found by
-adding 1.5 * 2^23, below whose last bit no float32 has digits; its bits are then the exponent of 2^n. sigmoid and tanh are
-at most 3 units in the last place off, sigmoid 0 or less than 2^-126 where it is below that. In float64 exp and tanh are
-the C library's.
+adding 1.5 * 2^23, below whose last bit no float32 has digits; its bits are then the exponent of 2^n. sigmoid and tanh
+are at most 3 units in the last place off, sigmoid 0 or less than 2^-126 where it is below that. In float64 exp and tanh
+are the C library's.
 """
 
 from llvmlite import ir
-from numba.core import cgutils
 
-from .simd import I64, Vectors
+from .simd import Vectors
 
 RELU, LEAKY_RELU, SIGMOID, TANH, NONE = range(5)
 SLOPE = 0.01  # of leaky_relu where none is given
@@ -65,16 +64,6 @@ class ActivationVectors(Vectors):
         if kind == SIGMOID:
             return b.fmul(b.fmul(dy, y), b.fsub(one, y))
         return b.fmul(dy, self.multiply_add(b.fneg(y), y, one)) if kind == TANH else dy
-
-    def differentiate_by(self, kind, dy, y):
-        """`differentiate` for a kind that is known only when the code runs."""
-        b = self.builder
-        slot = cgutils.alloca_once(b, self.type)
-        b.store(dy, slot)
-        for known in (RELU, LEAKY_RELU, SIGMOID, TANH):
-            with b.if_then(b.icmp_signed("==", kind, I64(known))):
-                b.store(self.differentiate(known, dy, y), slot)
-        return b.load(slot, typ=self.type)
 
     def exp(self, x):
         """exp(x): in float32 at most 2 units in the last place off; 0 or less than 2^-126 where it is below that."""

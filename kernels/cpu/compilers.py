@@ -22,7 +22,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
 
-class _KernelLibrary(JITCodeLibrary):
+class KernelLibrary(JITCodeLibrary):
     """A kernel with all that it calls, optimised as one."""
 
     def _optimize_functions(self, ll_module):
@@ -33,7 +33,7 @@ class _KernelLibrary(JITCodeLibrary):
         passes.run(self._final_module, builder)
 
 
-class _InsideLibrary(_KernelLibrary):
+class _InsideLibrary(KernelLibrary):
     """IR to be linked into others, as it was lowered."""
 
     def _optimize_final_module(self):
@@ -48,7 +48,7 @@ class KernelCompiler(Compiler):
     """Numba's steps with a library that is optimised once."""
 
     def compile_extra(self, func):
-        self.state.library = _KernelLibrary(self.state.targetctx.codegen(), func.__qualname__)
+        self.state.library = KernelLibrary(self.state.targetctx.codegen(), func.__qualname__)
         self.state.library.enable_object_caching()
         with _no_search_for_cycles():
             return super().compile_extra(func)

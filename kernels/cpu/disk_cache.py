@@ -112,20 +112,13 @@ class KernelCache(FunctionCache):
     def load_overload(self, sig, target_context):
         """The compiled kernel, or None."""
         target_context.refresh()
-        name = self._file_name(sig, target_context.codegen())
-        for folder in self._places:
-            with contextlib.suppress(OSError):
-                content = (folder / name).read_bytes()
-                if hashlib.sha256(content[_DIGEST:]).digest() == content[:_DIGEST]:
-                    return CompileResult._rebuild(target_context, *pickle.loads(content[_DIGEST:]))
-        return None
+        kept = read(self._places, self._file_name(sig, target_context.codegen()))
+        return None if kept is None else CompileResult._rebuild(target_context, *kept)
 
     def save_overload(self, sig, data):
-        """Keep a compiled kernel; where the disk refuses, it is compiled again next time."""
+        """Keep a compiled kernel."""
         if self._places and not data.library.has_dynamic_globals and all(part.can_cache for part in data.lifted):
-            payload = dumps(data._reduce())
-            with contextlib.suppress(OSError):
-                write(self._places[-1] / self._file_name(sig, data.codegen), hashlib.sha256(payload).digest() + payload)
+            keep(self._places, self._file_name(sig, data.codegen), dumps(data._reduce()))
 
     def flush(self):
         """Forget this kernel's signatures."""
@@ -134,8 +127,29 @@ class KernelCache(FunctionCache):
                 path.unlink(missing_ok=True)
 
     def _file_name(self, sig, codegen):
-        key = repr((self._py_func.__module__, self._stamp, self._index_key(sig, codegen)))
-        return f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+        return file_name(self._name, (self._py_func.__module__, self._stamp, self._index_key(sig, codegen)))
+
+
+def file_name(name, key):
+    """A file for the code called `name` that depends on `key`."""
+    return f"{name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}"
+
+
+def read(places, name):
+    """What was kept under a name, from the first place that has it whole, or None."""
+    for folder in places:
+        with contextlib.suppress(OSError):
+            content = (folder / name).read_bytes()
+            if hashlib.sha256(content[_DIGEST:]).digest() == content[:_DIGEST]:
+                return pickle.loads(content[_DIGEST:])
+    return None
+
+
+def keep(places, name, payload):
+    """Keep a pickle in the last of the places; where the disk refuses, its code is compiled again next time."""
+    for folder in places[-1:]:
+        with contextlib.suppress(OSError):
+            write(folder / name, hashlib.sha256(payload).digest() + payload)
 
 
 def write(path, content):

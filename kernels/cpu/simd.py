@@ -11,6 +11,7 @@ never be found in the disk cache by another process.
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .jit import cpu_features, vector_bytes
@@ -124,3 +125,14 @@ def address(typingctx, array):
         return builder.ptrtoint(data, I64)
 
     return types.int64(array), codegen
+
+
+@intrinsic
+def clear(typingctx, place, size):
+    """Zeros in `size` bytes from an address on."""
+
+    def codegen(context, builder, signature, args):
+        cgutils.memset(builder, builder.inttoptr(args[0], ir.PointerType(ir.IntType(8))), args[1], 0)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen

@@ -2,11 +2,12 @@
 
     y = pool(act(b + conv(x, w))), stride 1, one group, any padding; see pooled_tile.py for what a tile computes
 
-x [N, H, W, C], y [N, VH, VW, OC], kept [N, VH, VW, OC] the argmax or [N, 2 VH, 2 VW, OC] the activated map. A chunk is
-a band of rows of windows of one image: where it meets the padding, the rows of x under it are copied with zeros around
-them, which is little beside the products; then every block of output channels goes over the band.
+x [N, H, W, C], y [N, VH, VW, OC], kept [N, VH, VW, OC] the argmax or [N, 2 VH, 2 VW, OC] the activated map. The work is
+cut into bands of rows of windows of one image: where a band meets the padding, the rows of x under it are copied with
+zeros around them, which is little beside the products; then every block of output channels goes over the band.
 
-`p` is (N, C, H, W, OC, KH, KW, PH, PW, VH, VW, rows of windows in a band).
+`p` is (N, C, H, W, OC, KH, KW, PH, PW, VH, VW, rows of windows in a band, windows of a tile, vectors of a tile,
+neighbours that share a vector, bytes of an element of kept, parts of the work, bytes of `room` for each).
 
 AMD Zen 5, 2 cores, batch 100, us      SimpleConvNet 1 -> 30, ReLU, max   LeNet C1, tanh, avg   LeNet C3, tanh, avg
     three calls                        650                                1100                  390
@@ -17,91 +18,90 @@ The products alone take 194, 79 (159 without two pixels in a vector) and 101 at 
 
 import numpy as np
 
+from ..forms import call_form
 from ..jit import inner, kernel
 from ..parallel import parallel_for
 from ..rows import copy_rows
-from ..simd import address
-from .pooled_tile import LANES, pooled_tile
+from ..simd import address, clear
+from .pooled_tile import LANES
+
+ZERO = np.float32(0)
 
 
 @kernel
-def conv2d_pool_forward(y, kept, x, w, b, packed, start, tile, p):
-    """Fill flat y and kept.
+def conv2d_pool_forward(y, kept, x, w, b, packed, start, room, tile, p):
+    """Fill flat y and kept (as bytes).
 
     Args:
         x, w [OC, KH, KW, C], b [OC]: flat. packed, start: scratch for the blocks of w and b, zero-padded.
-        tile: see pooled_tile.
+        room: scratch for the rows of x. tile: the address of the tile's form.
     """
-    N, C, OC, KH, KW, VH, rows = p[0], p[1], p[4], p[5], p[6], p[9], p[11]
-    pack_filters(packed, w, OC, (KH, KW * C, C), tile)
-    start[:] = 0
-    neighbours = len(tile[2])
-    for k in range(OC):
-        start[k] = b[k]
-        if neighbours == 2:
-            start[k + LANES // 2] = b[k]
-    parallel_for(_band, N * (-(-VH // rows)), (y, kept, x, packed, start, tile, p))
+    clear(address(packed), packed.size * 4)
+    clear(address(start), start.size * 4)
+    _pack(packed, start, w, b, p)
+    args = address(y), address(kept), address(x), address(packed), address(start), address(room), tile, p
+    parallel_for(_bands, p[16], args)
 
 
 @inner
-def pack_filters(packed, w, OC, sizes, tile):
+def _pack(packed, start, w, b, p):
     """packed [blocks][KH][E + (neighbours - 1) C][NV vectors]: filter k in lane k, its copy for the right neighbour
     C steps later in the second half."""
-    KH, E, C = sizes
-    neighbours, width = len(tile[2]), len(tile[1]) * LANES
+    C, OC, KH, E, width, neighbours = p[1], p[4], p[5], p[6] * p[1], p[13] * LANES, p[14]
     depth = E + (neighbours - 1) * C
-    packed[:] = 0
     for k in range(OC):
         block, lane = k // width, k % width
-        for kh in range(KH):
-            for side in range(neighbours):
-                first = (block * KH + kh) * depth + side * C
+        for side in range(neighbours):
+            start[k + side * (LANES // 2)] = b[k]
+            for kh in range(KH):
+                first = ((block * KH + kh) * depth + side * C) * width + lane + side * (LANES // 2)
                 for e in range(E):
-                    packed[(first + e) * width + lane + side * (LANES // 2)] = w[(k * KH + kh) * E + e]
+                    packed[first + e * width] = w[(k * KH + kh) * E + e]
 
 
 @inner
 def rows_of_x(buffer, x, n, top, rows, p):
-    """(flat rows, elements of a row): `rows` rows of image n from `top` (of the unpadded image) on, with the columns
-    that the pooled part of the map reads. Where padding is among them, a copy in `buffer`, which must come with zeros.
+    """(address, bytes of a row): `rows` rows of image n from `top` (of the unpadded image) on, with the columns that
+    the pooled part of the map reads. Where padding is among them, a copy in `buffer`, whose first contents were zeros.
     """
     C, H, W, KW, PW, VW = p[1], p[2], p[3], p[6], p[8], p[10]
     width = (2 * VW + KW - 1) * C
+    image = x + (n * H + top) * W * C * 4
     if PW == 0 and width <= W * C and top >= 0 and top + rows <= H:
-        return x[(n * H + top) * W * C : (n * H + top + rows) * W * C], W * C
-    first, last = max(0, -top), min(rows, H - top)
+        return image, W * C * 4
+    first = min(max(0, -top), rows)
+    last = max(first, min(rows, H - top))
     given = min(W * C, width - PW * C)
+    clear(buffer, first * width * 4)
+    clear(buffer + last * width * 4, (rows - last) * width * 4)
     for e in range(0, given, 2 * LANES):
         copy_rows(
-            2, buffer, address(buffer) + (first * width + PW * C + e) * 4, width * 4,
-            address(x) + ((n * H + top + first) * W * C + e) * 4, W * C * 4, max(0, last - first), given - e, given - e,
+            2, ZERO, buffer + (first * width + PW * C + e) * 4, width * 4, image + (first * W * C + e) * 4, W * C * 4,
+            last - first, given - e, given - e,
         )  # fmt: skip
-    return buffer, width
+    return buffer, width * 4
 
 
 @inner
-def _band(chunk, y, kept, x, packed, start, tile, p):
-    _, C, _, _, OC, KH, KW, PH, _, VH, VW, rows = p
-    bands = -(-VH // rows)
-    n, first = chunk // bands, chunk % bands * rows
-    last = min(first + rows, VH)
-    height = 2 * (last - first) + KH - 1
-    buffer = np.zeros(height * (2 * VW + KW - 1) * C, np.float32)
-    band, pitch = rows_of_x(buffer, x, n, 2 * first - PH, height, p)
-    pitch *= 4
-    windows, width = len(tile[0]), len(tile[1]) * LANES
-    block_bytes = KH * (KW + len(tile[2]) - 1) * C * width * 4
-    map_row = 2 * VW * OC if kept.itemsize == 4 else 0
-    for block in range(-(-OC // width)):
-        done = block * width
-        for i in range(last - first):
-            out = (n * VH + first + i) * VW
-            for turn in range(0, VW, windows):
-                j = min(turn, VW - windows)  # the last tile may do some windows again
-                place = (out * 4 + 2 * j) * OC if map_row else (out + j) * OC
-                pooled_tile(
-                    kept, tile, address(band) + 2 * i * pitch + 2 * j * C * 4, address(packed) + block * block_bytes,
-                    address(start) + done * 4, (KH, KW * C, C, pitch),
-                    address(y) + ((out + j) * OC + done) * 4,
-                    (address(kept) + (place + done) * kept.itemsize, map_row * 4), (OC - done, OC),
-                )  # fmt: skip
+def _bands(part, y, kept, x, packed, start, room, tile, p):
+    N, C, _, _, OC, KH, KW, PH, _, VH, VW, rows, windows, vectors, neighbours, item, parts, size = p
+    bands, blocks = -(-VH // rows), -(-OC // (vectors * LANES))
+    block_bytes = KH * (KW + neighbours - 1) * C * vectors * LANES * 4
+    map_row = 2 * VW * OC * 4 if item == 4 else 0
+    buffer = room + part * size
+    clear(buffer, size)
+    for band in range(part * N * bands // parts, (part + 1) * N * bands // parts):
+        n, first = band // bands, band % bands * rows
+        last = min(first + rows, VH)
+        own, pitch = rows_of_x(buffer, x, n, 2 * first - PH, 2 * (last - first) + KH - 1, p)
+        for block in range(blocks):
+            done = block * vectors * LANES
+            for i in range(last - first):
+                out = (n * VH + first + i) * VW
+                for turn in range(0, VW, windows):
+                    j = min(turn, VW - windows)  # the last tile may do some windows again
+                    place = (out * 4 + 2 * j) * OC if map_row else (out + j) * OC
+                    call_form(tile, (
+                        own + 2 * i * pitch + 2 * j * C * 4, packed + block * block_bytes, start + done * 4, KH, KW * C,
+                        C, pitch, y + ((out + j) * OC + done) * 4, kept + (place + done) * item, map_row, OC - done, OC,
+                    ))  # fmt: skip

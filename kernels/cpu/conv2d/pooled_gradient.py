@@ -9,72 +9,64 @@ Every pixel of da has whole vectors of channels; two neighbours share one where 
 from functools import reduce
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
+from ..activation import ActivationVectors
+from ..forms import form_address
 from ..simd import I64
-from .activation import ActivationVectors
 from .pooled_tile import LANES, SIDES
 from .pooled_weight import load_bytes
 
 
-@intrinsic
-def pool_gradient(typingctx, like, neighbours, act, da, bias, gradient, channels, size):
-    """Write one vector of channels of da, and add it up to the bias's gradient.
+def pool_gradient(largest, neighbours, act):
+    """The form that writes one vector of channels of da and adds it up to the bias's gradient; its arguments are
+    addresses, numbers and, for rows and steps, bytes:
+
+    da, a row of da, from one vector of a row to the next, bias (LANES sums), dy, y and kept at the vector's first
+    channel, channels that are left, channels of a pixel, rows of windows, windows of a row.
 
     Args:
-        like: the array of kept; its type tells max (uint8) from avg. neighbours: as many zeros as neighbours
-            share a vector. act: the number of the activation.
-        da: (address, bytes of a row, bytes from one vector of a row to the next). bias: address of LANES sums.
-        gradient: addresses of dy, y and kept at the vector's first channel.
-        channels: (left from there on, of a pixel in memory). size: (rows of windows, windows of a row).
+        largest: 1 for max, 0 for avg. neighbours: pixels that share a vector. act: the number of the activation.
     """
-    signature = types.void(like, neighbours, act, da, bias, gradient, channels, size)
-    largest = like.dtype == types.uint8
+    return form_address(_emit, (largest, neighbours, act), 11)
 
-    def codegen(context, builder, signature, args):
-        tuples = [cgutils.unpack_tuple(builder, a) for a in (args[3], *args[5:])]
-        _Gradient(ActivationVectors(builder, LANES), len(neighbours), args[2], largest).emit(args[4], *tuples)
-        return context.get_dummy_value()
 
-    return signature, codegen
+def _emit(builder, args, largest, neighbours, act):
+    _Gradient(ActivationVectors(builder, LANES), largest, neighbours, act).emit(*args)
 
 
 class _Gradient:
     """Emits the loop over an image's windows."""
 
-    def __init__(self, v, neighbours, act, largest):
+    def __init__(self, v, largest, neighbours, act):
         self.v, self.b, self.act, self.largest = v, v.builder, act, largest
         self.shared = neighbours == 2
         self.part = ActivationVectors(v.builder, v.lanes // neighbours)  # one pixel's share of a vector
 
-    def emit(self, bias, da, gradient, channels, size):
+    def emit(self, da, da_row, da_step, bias, dy, y, kept, left, pitch, rows, windows):
         b, v = self.b, self.v
-        rows, windows = size
-        left, pitch = channels
         mask = self.part.first(left)
         total = cgutils.alloca_once_value(b, v.load(v.at(bias, 0)))
         with cgutils.for_range(b, rows) as i, cgutils.for_range(b, windows) as j:
             at = b.add(b.mul(i.index, windows), j.index)
             if self.largest:
-                values = self._largest(at, gradient, pitch, mask)
+                values = self._largest(at, (dy, y, kept), pitch, mask)
             else:
-                values = self._average(at, (i.index, j.index), windows, gradient, pitch, mask)
+                values = self._average(at, (i.index, j.index), windows, (dy, kept), pitch, mask)
             b.store(b.fadd(b.load(total, typ=v.type), reduce(b.fadd, values)), total)
-            own = b.add(da[0], b.mul(b.mul(i.index, I64(2)), da[1]))
-            own = b.add(own, b.mul(b.mul(j.index, I64(1 if self.shared else 2)), da[2]))
+            own = b.add(da, b.mul(b.mul(i.index, I64(2)), da_row))
+            own = b.add(own, b.mul(b.mul(j.index, I64(1 if self.shared else 2)), da_step))
             for row in SIDES:
-                to = b.add(own, da[1]) if row else own
+                to = b.add(own, da_row) if row else own
                 own_values = values[row : row + 1] if self.shared else values[2 * row : 2 * row + 2]
                 for k, value in enumerate(own_values):
-                    v.store(value, v.at(b.add(to, b.mul(da[2], I64(k))), 0))
+                    v.store(value, v.at(b.add(to, b.mul(da_step, I64(k))), 0))
         v.store(b.load(total, typ=v.type), v.at(bias, 0))
 
     def _average(self, at, window, windows, gradient, pitch, mask):
         """The vectors of a window, row by row."""
         b, v, part = self.b, self.v, self.part
-        dy, _, kept = gradient
+        dy, kept = gradient
         share = b.fmul(part.load_masked(v.at(dy, b.mul(b.mul(at, pitch), I64(4))), mask), part.constant(0.25))
         pixel, map_row = b.mul(pitch, I64(4)), b.mul(b.mul(windows, pitch), I64(8))
         own = b.add(b.mul(window[0], b.mul(map_row, I64(2))), b.mul(window[1], b.mul(pixel, I64(2))))
@@ -82,17 +74,17 @@ class _Gradient:
         for row in SIDES:
             left = b.add(b.add(kept, own), map_row if row else I64(0))
             if self.shared:
-                values.append(v.differentiate_by(self.act, self._twice(share), self._neighbours(left, mask)))
+                values.append(v.differentiate(self.act, self._twice(share), self._neighbours(left, mask)))
             else:
                 for address in (left, b.add(left, pixel)):
-                    values.append(v.differentiate_by(self.act, share, v.load_masked(v.at(address, 0), mask)))
+                    values.append(v.differentiate(self.act, share, v.load_masked(v.at(address, 0), mask)))
         return values
 
     def _largest(self, at, gradient, pitch, mask):
         b, v, part = self.b, self.v, self.part
         own = b.mul(at, pitch)
         dy, y = (part.load_masked(v.at(a, b.mul(own, I64(4))), mask) for a in gradient[:2])
-        d = part.differentiate_by(self.act, dy, y)
+        d = part.differentiate(self.act, dy, y)
         places = b.zext(load_bytes(part, v.at(gradient[2], own), mask), part.integers)
         values = [b.select(b.icmp_signed("==", places, part.whole(k)), d, part.zero) for k in range(4)]
         return [self._joined(*values[k : k + 2]) for k in (0, 2)] if self.shared else values

@@ -6,6 +6,9 @@ A tile is some neighbouring windows of one row of windows, all four pixels of ea
     max:  y[p, k] = act(max over (v, u) of map), kept[p, k] = 2v + u of the first largest after the activation
     avg:  kept[v, u, p, k] = act(map), y[p, k] = the sum over (v, u) of kept / 4
 
+A row of x serves both rows of the map, v = 0 with one row of the filter and v = 1 with the row before: one broadcast
+feeds two multiply-adds, so that loads do not hold them up.
+
 Where half a vector holds all channels, the two neighbours u = 0, 1 share one: they read x[e], e = 0 .. (KW + 1) C - 1,
 each with the filter in its own place. The first C steps concern the left neighbour alone and the last C the right one,
 and leave the other half as it is.
@@ -14,50 +17,39 @@ and leave the other half as it is.
 from functools import reduce
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from ..pointwise import RELU
+from ..activation import RELU, ActivationVectors
+from ..forms import form_address
 from ..simd import I64, VECTOR_BYTES
-from .activation import ActivationVectors
 
 LANES = VECTOR_BYTES // 4
 BYTE, BIT = ir.IntType(8), ir.IntType(1)
 SIDES = (0, 1)
 
 
-@intrinsic
-def pooled_tile(typingctx, kept, tile, x, w, start, problem, y, kept_at, columns):
-    """Compute one tile. Addresses are int64; pitches count bytes. Lengths of tuples are constants of the code.
+def pooled_tile(largest, windows, vectors, neighbours, act):
+    """The form of a tile; its arguments are addresses, numbers and, for rows, bytes:
+
+    x (the first pixel), w (packed [KH, (KW + neighbours - 1) C, NV vectors]), start (NV vectors), KH, KW * C, C, a row
+    of x, y and kept (where the first window goes), a row of kept, channels that are left, channels of a pixel.
 
     Args:
-        kept: the array of the argmax (uint8) or of the activated map (float32); its type chooses max or avg.
-        tile: (bytes from the first window to each in x; NV zeros; as many zeros as neighbours share a vector;
-            as many zeros as the number of the activation).
-        x: the first pixel; w: packed [KH, (KW + neighbours - 1) C, NV vectors]; start: NV vectors.
-        problem: (KH, KW * C, C, pitch of a row of x).
-        y: where the first window goes; kept_at: (where it goes, pitch of a row); columns: channels that are left,
-            and the channels of a pixel in memory.
+        largest: 1 for max (kept is the argmax, uint8), 0 for avg (kept is the activated map, float32).
+        neighbours: pixels that share a vector. act: the number of the activation.
     """
-    signature = types.void(kept, tile, x, w, start, problem, y, kept_at, columns)
-    windows, nv, neighbours, act = (len(part) for part in tile)
-    largest = kept.dtype == types.uint8
+    return form_address(_emit_tile, (largest, windows, vectors, neighbours, act), 12)
 
-    def codegen(context, builder, signature, args):
-        unpacked = [cgutils.unpack_tuple(builder, v) if isinstance(v.type, ir.Aggregate) else v for v in args[1:]]
-        steps = cgutils.unpack_tuple(builder, unpacked[0][0])
-        _Tile(ActivationVectors(builder, LANES), windows, nv, neighbours, act, largest).emit(steps, *unpacked[1:])
-        return context.get_dummy_value()
 
-    return signature, codegen
+def _emit_tile(builder, args, *form):
+    _Tile(ActivationVectors(builder, LANES), *form).emit(*args)
 
 
 class _Tile:
     """Emits one tile. Accumulators are stack slots, which LLVM turns into registers."""
 
-    def __init__(self, v, windows, nv, neighbours, act, largest):
-        self.v, self.b, self.windows, self.nv = v, v.builder, range(windows), range(nv)
+    def __init__(self, v, largest, windows, vectors, neighbours, act):
+        self.v, self.b, self.windows, self.nv = v, v.builder, range(windows), range(vectors)
         self.shared, self.act, self.largest = neighbours == 2, act, largest
         self.own = (0,) if self.shared else SIDES
         self.part = ActivationVectors(v.builder, v.lanes // neighbours)  # one pixel's share of a vector
@@ -66,54 +58,54 @@ class _Tile:
             for row in SIDES for side in self.own for p in self.windows for j in self.nv
         }  # fmt: skip
 
-    def emit(self, steps, x, w, start, problem, y, kept_at, columns):
+    def emit(self, x, w, start, KH, E, C, pitch, y, kept, kept_row, left, channels):
         b, v = self.b, self.v
-        KH, E, C, pitch = problem
-        self.steps, self.pitch, self.pixel = steps, pitch, b.mul(C, I64(4))
-        self.wide = I64(len(self.nv) * v.lanes * 4)  # bytes of a step of w
+        self.E, self.C, self.pixel = E, C, b.mul(C, I64(4))
+        self.wide = I64(len(self.nv) * VECTOR_BYTES)  # bytes of a step of w
         for (_, _, _, j), slot in self.acc.items():
-            b.store(v.load(v.at(start, j * v.lanes * 4)), slot)
-        depth = b.add(E, C) if self.shared else E
-        with cgutils.for_range(b, KH) as loop:
-            x_row = b.add(x, b.mul(loop.index, pitch))
-            w_row = b.add(w, b.mul(loop.index, b.mul(depth, self.wide)))
-            if self.shared:
-                self._run(x_row, w_row, I64(0), C, self._half(0))
-                self._run(x_row, w_row, C, E, None)
-                self._run(x_row, w_row, E, depth, self._half(1))
-            else:
-                self._run(x_row, w_row, I64(0), E, None)
-        self._finish(y, kept_at, columns)
+            b.store(v.load(v.at(start, j * VECTOR_BYTES)), slot)
+        self.depth = b.add(E, C) if self.shared else E
+        w_row = b.mul(self.depth, self.wide)
+        self._run(x, {0: w})
+        with cgutils.for_range(b, b.sub(KH, I64(1))) as loop:
+            before = b.add(w, b.mul(loop.index, w_row))
+            self._run(b.add(b.add(x, pitch), b.mul(loop.index, pitch)), {0: b.add(before, w_row), 1: before})
+        self._run(b.add(x, b.mul(KH, pitch)), {1: b.add(w, b.mul(b.sub(KH, I64(1)), w_row))})
+        self._finish(y, kept, kept_row, left, channels)
 
-    def _half(self, side):
-        half = self.v.lanes // 2
-        return ir.Constant(ir.VectorType(BIT, self.v.lanes), [BIT(lane // half == side) for lane in range(2 * half)])
-
-    def _run(self, x, w, first, last, mask):
-        """Steps first .. last - 1 of one row of the filter, for the lanes of the mask."""
+    def _run(self, x, filters):
+        """All steps of one row of x; filters: row of the map -> its row of the filter."""
         b, v = self.b, self.v
-        with cgutils.for_range(b, b.sub(last, first)) as loop:
-            s = b.add(first, loop.index)
-            w_step = b.add(w, b.mul(s, self.wide))
-            columns = [v.load(v.at(w_step, j * v.lanes * 4)) for j in self.nv]
-            for row in SIDES:
-                base = b.add(b.add(x, b.mul(s, I64(4))), self.pitch if row else I64(0))
-                for p in self.windows:
-                    for side in self.own:
-                        moved = b.add(self.steps[p], self.pixel) if side else self.steps[p]
-                        element = v.broadcast(v.at(base, moved))
-                        for j in self.nv:
-                            self._multiply_add(self.acc[row, side, p, j], element, columns[j], mask)
+        with cgutils.for_range(b, self.depth) as loop:
+            mask = self._concerned(loop.index) if self.shared else None
+            step = b.mul(loop.index, self.wide)
+            columns = {
+                (row, j): v.load(v.at(b.add(w, step), j * VECTOR_BYTES)) for row, w in filters.items() for j in self.nv
+            }
+            base = b.add(x, b.mul(loop.index, I64(4)))
+            for p in self.windows:
+                for side in self.own:
+                    element = v.broadcast(v.at(base, b.mul(self.pixel, I64(2 * p + side))))
+                    for (row, j), column in columns.items():
+                        self._multiply_add(self.acc[row, side, p, j], element, column, mask)
+
+    def _concerned(self, step):
+        """The lanes of the neighbours that a step concerns."""
+        b, lanes = self.b, self.v.lanes
+        bits = ir.IntType(lanes)
+        low = (1 << lanes // 2) - 1
+        both, left, right = bits(-1), bits(low), bits(low << lanes // 2)
+        chosen = b.select(b.icmp_signed("<", step, self.C), left, both)
+        chosen = b.select(b.icmp_signed("<", step, self.E), chosen, right)
+        return b.bitcast(chosen, ir.VectorType(BIT, lanes))
 
     def _multiply_add(self, slot, element, column, mask):
         before = self.b.load(slot, typ=self.v.type)
         after = self.v.multiply_add(element, column, before)
         self.b.store(after if mask is None else self.b.select(mask, after, before), slot)
 
-    def _finish(self, y, kept_at, columns):
+    def _finish(self, y, kept, kept_row, left, channels):
         b = self.b
-        left, channels = columns
-        kept, kept_row = kept_at
         for j in self.nv:
             mask = self.part.first(b.sub(left, I64(j * self.v.lanes)))
             for p in self.windows:

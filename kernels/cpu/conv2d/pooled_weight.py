@@ -16,9 +16,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ..activation import ActivationVectors
+from ..forms import form_address
 from ..jit import cpu_features
 from ..simd import I32, I64, VECTOR_BYTES
-from .activation import ActivationVectors
 from .pooled_tile import BYTE, LANES
 
 PERMUTES = "avx" in cpu_features()  # lanes can pick from a quad in one instruction
@@ -26,43 +27,39 @@ QUAD = 16  # bytes of four neighbouring float32
 PICK = {4: "llvm.x86.avx.vpermilvar.ps", 8: "llvm.x86.avx.vpermilvar.ps.256", 16: "llvm.x86.avx512.vpermilvar.ps.512"}
 
 
-@intrinsic
-def weight_of_map(typingctx, block, sums, x, gradient, size):
-    """Add one image to sums [R, Q, LANES].
+def weight_of_map(R, Q, step, together):
+    """The form that adds one image to sums [R, Q, LANES]; its arguments are addresses, numbers and, for rows and steps,
+    bytes:
+
+    sums, x (at the block's first position), a row of x, gradient (of the map), a row of it, a step of it, rows of the
+    map, steps of a row.
 
     Args:
-        block: (R zeros, Q zeros): lengths of tuples are constants of the code.
-        sums: address. x: (address at the block's first position, bytes of a row, bytes per step of the map).
-        gradient: (address, bytes of a row, bytes per step). size: (rows of the map, steps of a row).
+        step: elements of x from one step of the map to the next. together: steps, a divisor of a row's, that broadcast
+            an element of x once for all of them.
     """
-    signature = types.void(block, sums, x, gradient, size)
-
-    def codegen(context, builder, signature, args):
-        emit = _Block(ActivationVectors(builder, LANES), *(len(part) for part in block)).of_map
-        emit(args[1], *(cgutils.unpack_tuple(builder, a) for a in args[2:]))
-        return context.get_dummy_value()
-
-    return signature, codegen
+    return form_address(_emit_of_map, (R, Q, step, together), 8)
 
 
-@intrinsic
-def weight_of_largest(typingctx, block, act, sums, quads, gradient, channels, size):
-    """Add one image to sums [R, Q, LANES] and, behind them, the bias's [LANES].
+def weight_of_largest(R, Q, act):
+    """The form that adds one image to sums [R, Q, LANES] and, behind them, the bias's [LANES]; its arguments are
+    addresses, numbers and, for rows and steps, bytes:
+
+    sums, quads (at the block's first position), a row of them, a step of two pixels, dy, y and the places at the
+    block's first channel, channels that are left, channels of a pixel, rows of windows, windows of a row.
 
     Args:
-        block: as above. act: as many zeros as the number of the activation.
-        quads: (address at the block's first position, bytes of a row, bytes per step of two pixels).
-        gradient: addresses of dy, y and the places at the block's first channel.
-        channels: (left from there on, of a pixel in memory). size: (rows of windows, windows of a row).
+        act: the number of the activation.
     """
-    signature = types.void(block, act, sums, quads, gradient, channels, size)
+    return form_address(_emit_of_largest, (R, Q, act), 11)
 
-    def codegen(context, builder, signature, args):
-        emit = _Block(ActivationVectors(builder, LANES), *(len(part) for part in block)).of_largest
-        emit(len(act), args[2], *(cgutils.unpack_tuple(builder, a) for a in args[3:]))
-        return context.get_dummy_value()
 
-    return signature, codegen
+def _emit_of_map(builder, args, R, Q, step, together):
+    _Block(ActivationVectors(builder, LANES), R, Q).of_map(step, together, *args)
+
+
+def _emit_of_largest(builder, args, R, Q, act):
+    _Block(ActivationVectors(builder, LANES), R, Q).of_largest(act, *args)
 
 
 @intrinsic
@@ -120,40 +117,54 @@ class _Block:
     """Emits one block. Accumulators are stack slots, which LLVM turns into registers."""
 
     def __init__(self, v, R, Q):
-        self.v, self.b = v, v.builder
+        self.v, self.b, self.R, self.Q = v, v.builder, R, Q
         self.positions = [(r, q) for r in range(R) for q in range(Q)]
 
-    def of_map(self, sums, x, gradient, size):
-        b, v = self.b, self.v
-        rows, steps = size
+    def of_map(self, step, together, sums, x, x_row, gradient, g_row, g_step, rows, steps):
+        b = self.b
         slots = self._load(sums, len(self.positions))
         with cgutils.for_range(b, rows) as i:
-            x_row, d_row = (b.add(a[0], b.mul(i.index, a[1])) for a in (x, gradient))
-            with cgutils.for_range(b, steps) as j:
-                d = v.load(v.at(d_row, b.mul(j.index, gradient[2])))
-                own = b.add(x_row, b.mul(j.index, x[2]))
-                for slot, (r, q) in zip(slots, self.positions, strict=True):
-                    value = v.broadcast(v.at(b.add(own, b.mul(x[1], I64(r))), I64(4 * q)))
-                    self._multiply_add(slot, value, d)
+            x_own, g_own = b.add(x, b.mul(i.index, x_row)), b.add(gradient, b.mul(i.index, g_row))
+            with cgutils.for_range(b, b.sdiv(steps, I64(together))) as j:
+                own = b.add(x_own, b.mul(j.index, I64(4 * step * together)))
+                self._steps(
+                    slots,
+                    own,
+                    x_row,
+                    b.add(g_own, b.mul(j.index, b.mul(g_step, I64(together)))),
+                    g_step,
+                    step,
+                    together,
+                )
         self._store(sums, slots)
 
-    def of_largest(self, act, sums, quads, gradient, channels, size):
+    def _steps(self, slots, x, x_row, gradient, g_step, step, count):
+        """`count` neighbouring steps: an element of x that several of them read is broadcast once."""
         b, v = self.b, self.v
-        rows, steps = size
-        left, pitch = channels
+        d = [v.load(v.at(gradient, b.mul(g_step, I64(u)))) for u in range(count)]
+        for r in range(self.R):
+            row = b.add(x, b.mul(x_row, I64(r)))
+            for e in range(self.Q + (count - 1) * step):
+                users = [(u, e - u * step) for u in range(count) if 0 <= e - u * step < self.Q]
+                value = v.broadcast(v.at(row, 4 * e)) if users else None
+                for u, q in users:
+                    self._multiply_add(slots[r * self.Q + q], value, d[u])
+
+    def of_largest(self, act, sums, quads, q_row, q_step, dy, y, places, left, pitch, rows, steps):
+        b, v = self.b, self.v
         mask = v.first(left)
         slots = self._load(sums, len(self.positions) + 1)
         with cgutils.for_range(b, rows) as i:
-            q_row = b.add(quads[0], b.mul(b.mul(i.index, I64(2)), quads[1]))
+            row = b.add(quads, b.mul(b.mul(i.index, I64(2)), q_row))
             with cgutils.for_range(b, steps) as j:
                 at = b.mul(b.add(b.mul(i.index, steps), j.index), pitch)
-                dy, y = (v.load_masked(v.at(a, b.mul(at, I64(4))), mask) for a in gradient[:2])
-                d = v.differentiate(act, dy, y)
-                places = b.zext(load_bytes(v, v.at(gradient[2], at), mask), v.integers)
-                own = b.add(q_row, b.mul(j.index, quads[2]))
+                given = (v.load_masked(v.at(a, b.mul(at, I64(4))), mask) for a in (dy, y))
+                d = v.differentiate(act, *given)
+                chosen = b.zext(load_bytes(v, v.at(places, at), mask), v.integers)
+                own = b.add(row, b.mul(j.index, q_step))
                 for slot, (r, q) in zip(slots, self.positions, strict=False):
-                    quad = v.at(b.add(own, b.mul(quads[1], I64(r))), I64(QUAD * q))
-                    self._multiply_add(slot, self._pick(quad, places), d)
+                    quad = v.at(b.add(own, b.mul(q_row, I64(r))), I64(QUAD * q))
+                    self._multiply_add(slot, self._pick(quad, chosen), d)
                 b.store(b.fadd(b.load(slots[-1], typ=v.type), d), slots[-1])
         self._store(sums, slots)
 
