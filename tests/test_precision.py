@@ -107,6 +107,23 @@ class TestMeaning:
         assert values[-1] < 0.5 * values[0]
         assert all(p.numpy().dtype == "float32" for p in model.parameters())
 
+    def test_a_compiled_step_has_a_plan_for_each_precision(self, rng):
+        fc.use("cuda-emu")
+        model = fc.nn.Sequential(fc.nn.Conv2d(8, 8, 3), fc.nn.Flatten(), fc.nn.Linear(8 * 16, 4))
+        predict = fc.compile(model)
+        x = rng.standard_normal((2, 8, 6, 6)).astype("float32")
+        with fc.no_grad():
+            strict, eager = model(x).numpy(), {}
+            for precision in LOWER:
+                with fc.set_precision(precision):
+                    eager[precision] = model(x).numpy()
+        for _ in range(3):  # a step is run, captured and replayed
+            np.testing.assert_array_equal(predict(x).numpy(), strict)
+            for precision in LOWER:
+                with fc.set_precision(precision):
+                    np.testing.assert_array_equal(predict(x).numpy(), eager[precision])
+        assert len({y.tobytes() for y in (strict, *eager.values())}) == 1 + len(LOWER)
+
     def test_tensors_of_other_backends_are_computed_in_float32(self, rng):
         x, w = (rng.standard_normal(shape).astype("float32") for shape in ((9, 16), (16, 5)))
         a, b = fc.tensor(x), fc.tensor(w)
