@@ -21,12 +21,24 @@ def copy_rows(typingctx, NV, like, target, target_step, source, source_step, len
         v = vectors_of(builder, signature.args[1])
         target, target_step, source, source_step, length, given, written = args[2:]
         loads, stores = _masks(v, nv, given), _masks(v, nv, written)
-        with cgutils.for_range(builder, length) as loop:
-            to = builder.add(target, builder.mul(loop.index, target_step))
-            row = builder.add(source, builder.mul(loop.index, source_step))
-            for j in range(nv):
-                at = j * v.lanes * v.item
-                v.store_masked(v.load_masked(v.at(row, at), loads[j]), v.at(to, at), stores[j])
+
+        def copy(part):
+            with cgutils.for_range(builder, length) as loop:
+                to = builder.add(target, builder.mul(loop.index, target_step))
+                row = builder.add(source, builder.mul(loop.index, source_step))
+                for j in range(nv):
+                    part(v.at(to, j * v.lanes * v.item), v.at(row, j * v.lanes * v.item), j)
+
+        def masked(to, row, j):
+            v.store_masked(v.load_masked(row, loads[j]), to, stores[j])
+
+        # Masked stores take longer: whole rows go without.
+        whole = builder.icmp_signed(">=", given, I64(nv * v.lanes))
+        with builder.if_else(whole) as (full, rest):
+            with full:
+                copy(lambda to, row, j: v.store(v.load(row), to))
+            with rest:
+                copy(masked)
         return context.get_dummy_value()
 
     return signature, codegen

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...geometry import Conv2dGeometry
 from ...kernels.cpu import conv2d as kernels
-from ...kernels.cpu.micro import PANELS, ROWS_2, TABLE, block_address, blocks_for
+from ...kernels.cpu.micro import COLUMNS, PANELS, ROWS_2, TABLE, block_address, blocks_for
 from ...kernels.cpu.pack import pad
 from ...kernels.cpu.simd import VECTOR_BYTES
 from ..workspace import scratch
@@ -48,8 +48,8 @@ def backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry
         x = padded
     run = kernels.conv2d_weight_by_filters if filters_along else kernels.conv2d_weight_by_channels
     item = x.itemsize
-    panels = (1, ROWS_2, block_address(PANELS, item, 1, ROWS_2)), (2, ROWS_2, block_address(PANELS, item))
-    micro = blocks_for(TABLE, item) if filters_along else panels
+    wide, narrow = ((n, ROWS_2, block_address(PANELS, item, n, ROWS_2)) for n in (COLUMNS, 1))
+    micro = blocks_for(TABLE, item) if filters_along else (narrow, wide)
     for plan in _plans(g, item):
         flat = dw[plan.filters].reshape(g.OC // g.G, -1)
         if plan.shape[0] == 1 and not filters_along:
@@ -93,8 +93,9 @@ def _plans(g: Conv2dGeometry, item: int) -> list[WeightPlan]:
     CG, KG = g.C // g.G, g.OC // g.G
     positions = [(kh * g.DH, kw * g.DW) for kh in range(g.KH) for kw in range(g.KW)]
     size = max(1, CHUNK_PIXELS // g.OW)
-    chunks = -(-g.N * g.OH // size)
-    groups = max(1, min(PARTS, SUMS_BYTES // (KG * CG * len(positions) * item), chunks))
+    groups = max(1, min(PARTS, SUMS_BYTES // (KG * CG * len(positions) * item), -(-g.N * g.OH // size)))
+    # As many chunks in each group, all of about the same size.
+    size = -(-g.N * g.OH // (groups * -(-g.N * g.OH // (groups * size))))
     if by_filters(g, item):
         H, W = g.H + g.PH + g.PB, g.W + g.PW + g.PR
         rows = [((r * W + c) * g.C + channel) * item for r, c in positions for channel in range(CG)]

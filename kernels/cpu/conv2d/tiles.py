@@ -44,8 +44,8 @@ def conv2d_tiles(y, x, w, bias, regions, runs, pieces, starts, p):
         pieces: [P, 3] region, first and last + 1 of its pixels (counted through all images).
         starts: [pixel chunks + 1] the first piece of each chunk.
         p: (bytes per step of N, I, J in x; the same in y; groups, columns, blocks of a group, blocks a chunk; bytes of
-            a group's channels in x, of its packed filters and of a whole block; act, as micro.py has it; vectors, rows and address of the
-            micro-kernel of whole blocks, and of the last one).
+            a group's channels in x, of its packed filters and of a whole block; act, as micro.py has it; vectors, rows
+            and address of the micro-kernel of whole blocks, and of the last one).
     """
     _, _, (groups, _, blocks, per_chunk), _, _, _ = p
     chunks = (len(starts) - 1) * -(-groups * blocks // per_chunk)
