@@ -4,10 +4,8 @@ vectoriser (6 or 30 channels) or whose state must stay in registers over a loop.
 A vector has as many lanes as floats of the array's type fit into VECTOR_BYTES. Reads and writes touch the first `count`
 lanes only (any count: beyond the width it means all), so that a row needs no tail of its own. Memory is given as a
 pointer to its first element and a size: helpers that took arrays would count references, and two threads that count on
-one array wait for each other. Places are whole numbers (int32), a lane for each lane of floats; in memory uint8, int32.
+one array wait for each other.
 """
-
-from functools import reduce
 
 from llvmlite import ir
 from numba import types
@@ -34,12 +32,9 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, kind, ir.VectorType(element, kind.count))
 
 
-def _floats(pointer):
+def floats_of(pointer):
+    """The type of a vector of what lies behind a pointer."""
     return Lanes(pointer.dtype, lanes_of(pointer.dtype))
-
-
-def _places(floats):
-    return Lanes(types.int32, floats.count)
 
 
 def lanes_of(dtype):
@@ -55,18 +50,18 @@ def _first(builder, count, lanes):
     return builder.bitcast(builder.trunc(bits, ir.IntType(lanes)), ir.VectorType(ir.IntType(1), lanes))
 
 
-def _splat(builder, scalar, vector):
+def in_every_lane(builder, scalar, vector):
     one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, I32(0))
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(I32, vector.count), None))
 
 
-def _at(builder, pointer, index, vector):
+def vector_at(builder, pointer, index, vector):
     return builder.bitcast(builder.gep(pointer, [index]), vector.as_pointer())
 
 
-def _read(builder, pointer, index, size, vector):
+def read_lanes(builder, pointer, index, size, vector):
     """Plain wherever the vector ends inside the memory: a masked load, and its mask, cost several of it."""
-    pointer = _at(builder, pointer, index, vector)
+    pointer = vector_at(builder, pointer, index, vector)
     room = builder.sub(size, index)
     with builder.if_else(builder.icmp_signed(">=", room, room.type(vector.count)), likely=True) as (whole, part):
         with whole:
@@ -81,23 +76,9 @@ def _read(builder, pointer, index, size, vector):
     return result
 
 
-def _window(builder, args, vector, KH, KW):
-    pointer, index, down, right = args[:4]
-    for kh in range(KH):
-        for kw in range(KW):
-            steps = builder.add(builder.mul(down, down.type(kh)), builder.mul(right, right.type(kw)))
-            yield builder.load(_at(builder, pointer, builder.add(index, steps), vector), align=1)
-
-
-def _larger(builder, best, places, value, where):
-    beats = builder.fcmp_unordered(">", value, best)
-    wins = builder.and_(beats, builder.fcmp_ordered("ord", best, best))
-    return builder.select(wins, value, best), builder.select(wins, where, places)
-
-
-def _write(builder, pointer, index, value, count):
+def write_lanes(builder, pointer, index, value, count):
     vector = value.type
-    pointer = _at(builder, pointer, index, vector)
+    pointer = vector_at(builder, pointer, index, vector)
     with builder.if_else(builder.icmp_signed(">=", count, count.type(vector.count))) as (whole, part):
         with whole:
             builder.store(value, pointer, align=1)
@@ -146,15 +127,15 @@ def load(typingctx, pointer, index, size):
     """The elements from `index` on; lanes beyond `size` are 0."""
 
     def codegen(context, builder, signature, args):
-        return _read(builder, *args, context.get_value_type(signature.return_type))
+        return read_lanes(builder, *args, context.get_value_type(signature.return_type))
 
-    return _floats(pointer)(pointer, types.int64, types.int64), codegen
+    return floats_of(pointer)(pointer, types.int64, types.int64), codegen
 
 
 @intrinsic
 def store(typingctx, pointer, index, value, count):
     def codegen(context, builder, signature, args):
-        _write(builder, *args)
+        write_lanes(builder, *args)
         return context.get_dummy_value()
 
     return types.void(pointer, types.int64, value, types.int64), codegen
@@ -166,9 +147,9 @@ def fill(typingctx, pointer, value):
 
     def codegen(context, builder, signature, args):
         value = context.cast(builder, args[1], types.float64, pointer.dtype)
-        return _splat(builder, value, context.get_value_type(signature.return_type))
+        return in_every_lane(builder, value, context.get_value_type(signature.return_type))
 
-    return _floats(pointer)(pointer, types.float64), codegen
+    return floats_of(pointer)(pointer, types.float64), codegen
 
 
 @intrinsic
@@ -179,6 +160,11 @@ def add(typingctx, a, b):
 @intrinsic
 def subtract(typingctx, a, b):
     return a(a, b), lambda context, builder, signature, args: builder.fsub(*args)
+
+
+@intrinsic
+def multiply(typingctx, a, b):
+    return a(a, b), lambda context, builder, signature, args: builder.fmul(*args)
 
 
 @intrinsic
@@ -242,92 +228,3 @@ def _folded(builder, value, combine):
         other = builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(I32, vector.count), order))
         value = combine(builder, other, value)
     return builder.extract_element(value, I32(0))
-
-
-@intrinsic
-def place(typingctx, number, like):
-    """`number` in every lane, as the places of the floats `like`."""
-
-    def codegen(context, builder, signature, args):
-        return _splat(builder, builder.trunc(args[0], I32), context.get_value_type(signature.return_type))
-
-    return _places(like)(types.int64, like), codegen
-
-
-@intrinsic
-def load_places(typingctx, pointer, index, size, like):
-    """As `load`, for places."""
-
-    def codegen(context, builder, signature, args):
-        stored = ir.VectorType(ir.IntType(pointer.dtype.bitwidth), like.count)
-        places = _read(builder, *args[:3], stored)
-        return builder.zext(places, ir.VectorType(I32, like.count)) if stored.element.width < 32 else places
-
-    return _places(like)(pointer, types.int64, types.int64, like), codegen
-
-
-@intrinsic
-def store_places(typingctx, pointer, index, value, count):
-    """As `store`, for places."""
-
-    def codegen(context, builder, signature, args):
-        stored = ir.VectorType(ir.IntType(pointer.dtype.bitwidth), value.count)
-        places = builder.trunc(args[2], stored) if stored.element.width < 32 else args[2]
-        _write(builder, args[0], args[1], places, args[3])
-        return context.get_dummy_value()
-
-    return types.void(pointer, types.int64, value, types.int64), codegen
-
-
-@intrinsic
-def larger(typingctx, best, places, value, where):
-    """(best, places) after `value`, which stands at place `where`, had its turn: equal values change nothing, a NaN
-    beats every number, the first NaN stays."""
-
-    def codegen(context, builder, signature, args):
-        return context.make_tuple(builder, signature.return_type, _larger(builder, *args))
-
-    return types.Tuple((best, places))(best, places, value, places), codegen
-
-
-@intrinsic(prefer_literal=True)
-def max_of_window(typingctx, pointer, index, down, right, KH, KW):
-    """(best, places) of the KH x KW (constants) vectors at index + kh * down + kw * right, all inside the memory."""
-    floats = _floats(pointer)
-    places = _places(floats)
-
-    def codegen(context, builder, signature, args):
-        vector, whole = context.get_value_type(floats), context.get_value_type(places)
-        window = _window(builder, args, vector, KH.literal_value, KW.literal_value)
-        taps = [(value, ir.Constant(whole, [I32(k)] * whole.count)) for k, value in enumerate(window)]
-        rows = [taps[k : k + KW.literal_value] for k in range(0, len(taps), KW.literal_value)]
-
-        def winner(a, b):
-            return _larger(builder, *a, *b)
-
-        best = reduce(winner, [reduce(winner, row) for row in rows])  # short chains: a comparison takes 10 cycles
-        return context.make_tuple(builder, signature.return_type, best)
-
-    return types.Tuple((floats, places))(pointer, types.int64, types.int64, types.int64, KH, KW), codegen
-
-
-@intrinsic(prefer_literal=True)
-def sum_of_window(typingctx, pointer, index, down, right, KH, KW):
-    """The sum of the KH x KW (constants) vectors at index + kh * down + kw * right, all inside the memory."""
-
-    def codegen(context, builder, signature, args):
-        vector = context.get_value_type(signature.return_type)
-        return reduce(builder.fadd, _window(builder, args, vector, KH.literal_value, KW.literal_value))
-
-    return _floats(pointer)(pointer, types.int64, types.int64, types.int64, KH, KW), codegen
-
-
-@intrinsic
-def keep_at(typingctx, value, places, where):
-    """`value` where the place is `where`, else 0."""
-
-    def codegen(context, builder, signature, args):
-        value, places, where = args
-        return builder.select(builder.icmp_signed("==", places, where), value, value.type(None))
-
-    return value(value, places, places), codegen
