@@ -2,8 +2,9 @@
 
 Sources: LeNet-5 (LeCun et al. 1998), AlexNet (Krizhevsky et al. 2012, one column), VGG-16 (Simonyan & Zisserman,
 arXiv 1409.1556, configuration D), GoogLeNet (Szegedy et al., arXiv 1409.4842, table 1), ResNet (He et al.,
-arXiv 1512.03385; ResNet-50 with the stride in the 3x3 layer, as most libraries build it), MobileNet (Howard et al.,
-arXiv 1704.04861). Equal shapes of one network come once, under the first layer that has them.
+arXiv 1512.03385; ResNet-50 with the stride in the 3x3 layer, as most libraries build it), ResNeXt-50 32x4d (Xie et al.,
+arXiv 1611.05431, its layers in groups), MobileNet (Howard et al., arXiv 1704.04861, its depthwise layers). Equal shapes
+of one network come once, under the first layer that has them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ KINDS = {
     "strided": "stride 2, 16 channels or more",
     "stem": "first layers with a stride: 7x7/2, 11x11/4",
     "few channels": "stride 1, fewer than 16 input channels",
+    "grouped": "groups of several channels",
     "depthwise": "one filter a channel",
 }
 FEW = 16
@@ -31,7 +33,8 @@ FEW = 16
 # Batches that keep two cores busy for some milliseconds a layer and fit into memory many times over.
 BATCH = {
     "lenet5": 100, "simple_convnet": 100, "lenet5_cifar": 100, "keras_mnist": 100,
-    "alexnet": 16, "vgg16": 4, "googlenet": 16, "resnet18": 16, "resnet50": 16, "mobilenet": 16,
+    "alexnet": 16, "vgg16": 4, "googlenet": 16, "resnet18": 16, "resnet50": 16, "resnext50": 16,
+    "mobilenet": 16,
 }  # fmt: skip
 
 
@@ -62,6 +65,8 @@ def kind(g: Conv2dGeometry) -> str:
     """The class of KINDS that a convolution belongs to."""
     if g.G == g.C > 1:
         return "depthwise"
+    if g.G > 1:
+        return "grouped"
     if g.C // g.G < FEW:
         return "few channels" if g.SH == 1 else "stem"
     if g.SH > 1:
@@ -161,8 +166,19 @@ def _resnet50() -> Iterator[Layer]:
         C = OC
 
 
+def _resnext50() -> Iterator[Layer]:
+    for stage, (width, H) in enumerate([(128, 56), (256, 28), (512, 14), (1024, 7)], 1):
+        if stage > 1:
+            yield _conv("resnext50", f"layer{stage}.0.conv2", width, 2 * H, width, 3, 2, 1, G=32)
+        yield _conv("resnext50", f"layer{stage}.1.conv2", width, H, width, 3, 1, 1, G=32)
+
+
 def _mobilenet() -> Iterator[Layer]:
-    for name, C, H, S in (("dw1", 32, 112, 1), ("dw2", 64, 112, 2), ("dw5", 256, 28, 1), ("dw8", 512, 14, 1)):
+    C, H = 32, 112
+    for number, (OC, S) in enumerate([(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)], 1):
+        yield _conv("mobilenet", f"dw{number}", C, H, C, 3, S, 1, G=C)
+        C, H = OC, H // S
+    for name, C, H, S in (("dw8", 512, 14, 1), ("dw12", 512, 14, 2), ("dw13", 1024, 7, 1)):
         yield _conv("mobilenet", name, C, H, C, 3, S, 1, G=C)
 
 
@@ -180,6 +196,7 @@ NETWORKS: dict[str, tuple[Layer, ...]] = {
     "googlenet": _distinct(_googlenet()),
     "resnet18": _distinct(_resnet18()),
     "resnet50": _distinct(_resnet50()),
+    "resnext50": _distinct(_resnext50()),
     "mobilenet": _distinct(_mobilenet()),
 }
 
@@ -195,7 +212,8 @@ QUICK: dict[str, frozenset[str]] = {
     "resnet18": frozenset({"conv1", "pool1", "layer1.1.conv1", "layer2.0.conv1", "layer2.0.downsample",
                            "layer2.1.conv1", "layer3.1.conv1", "layer4.1.conv1"}),
     "resnet50": frozenset({"layer1.0.conv3", "layer2.1.conv1", "layer3.0.conv3", "layer4.1.conv1", "layer4.0.conv2"}),
-    "mobilenet": frozenset({"dw1", "dw2", "dw8"}),
+    "resnext50": frozenset({"layer1.1.conv2", "layer2.0.conv2", "layer3.1.conv2"}),
+    "mobilenet": frozenset({"dw1", "dw2", "dw8", "dw13"}),
 }  # fmt: skip
 
 

@@ -86,6 +86,7 @@ class TestShapes:
             ("resnet18", "conv1", "stem"), ("lenet5", "c1", "few channels"), ("lenet5", "c3", "few channels"),
             ("simple_convnet", "conv1", "few channels"),
             ("mobilenet", "dw8", "depthwise"), ("mobilenet", "dw2", "depthwise"), ("alexnet", "conv2", "5x5"),
+            ("resnext50", "layer3.1.conv2", "grouped"),
         ],
     )  # fmt: skip
     def test_classes(self, network, name, kind):
