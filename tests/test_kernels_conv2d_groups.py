@@ -59,6 +59,7 @@ GROUPED = [
     grouped("groups_of_16", 64, 64, 4),
     grouped("groups_of_20", 40, 40, 2, stride=(1, 2), dilation=(2, 1)),
     grouped("groups_of_32", 64, 64, 2),
+    grouped("groups_that_alias", 512, 512, 16, 7, 5, N=1, stride=(2, 2)),
     grouped("channels_doubled", 6, 12, 6),
     grouped("channels_halved", 36, 18, 18),
     grouped("three_to_two", 9, 6, 3),
@@ -132,8 +133,9 @@ def test_it_is_chosen_in_every_direction(cpu, case):
 
 def test_one_group_and_large_ones_are_declined_with_the_reason(cpu, rng):
     one = ConvCase("one", x=(1, 4, 5, 5), w=(8, 4, 3, 3), groups=1)
-    large = ConvCase("large", x=(1, 400, 3, 3), w=(2, 200, 3, 3), groups=2)
-    for declined, match in ((one, "one group"), (large, "first-level cache")):
+    deep = ConvCase("deep", x=(1, 130, 3, 3), w=(2, 65, 1, 1), groups=2)
+    large = ConvCase("large", x=(1, 60, 9, 9), w=(2, 30, 7, 7), groups=2)
+    for declined, match in ((one, "one group"), (deep, "fill tiles"), (large, "first-level cache")):
         x, w, b, _ = (cpu.asarray(a) for a in conv_values(declined, rng))
         with pytest.raises(UnsupportedError, match=match):
             cpu.conv2d_forward(x, w, b, declined.geometry, algorithm="groups")

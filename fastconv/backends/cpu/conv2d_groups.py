@@ -20,6 +20,8 @@ from .conv2d_axes import Axis, blocks, phases, thinned
 
 Array = npt.NDArray[Any]
 
+# Deeper groups fill the tiles of conv2d_tiles.py, which take two vectors at a time.
+MOST_DEPTH = 64  # channels of a group that are read
 FILTER_BYTES = 40 * 1024  # of one vector's filters: they stay in the first-level cache while a walk passes over them
 MOST_TAPS = 7  # of a row or column of the filter in a piece: their code is written out
 MOST_PIXELS = 7  # of a column that is walked down: divides the widths 7, 14, 28, 56, 112
@@ -27,9 +29,10 @@ FILTERS = 9 if REGISTERS == 32 else 3  # vectors of the filter that keep a regis
 SUMS = 24 if REGISTERS == 32 else 9  # of dw that stay in registers
 # Neighbours that lie a multiple of so many bytes apart fall on the same lines of the first-level cache. Walks that
 # write them stop after some rows, before their stores displace one another; after one row where the phases of a
-# strided backward-data leave little to compute for a store.
+# strided backward-data leave little to compute for a store. Strided backward-weight reads such neighbours again and
+# again.
 ALIAS = 2048
-BAND, PHASE_BAND = 5, 1
+BAND, PHASE_BAND, WEIGHT_BAND = 5, 1, 3
 PARTS = 8  # of the images, with sums of dw of their own: fixed, so that sums do not depend on the threads
 CHUNKS = 16  # pieces of work for the threads, where there is work for so many
 CHUNK = 32768  # multiply-adds that are worth a chunk
@@ -53,6 +56,8 @@ def declines_weight(g: Conv2dGeometry) -> str | None:
 
 def _declines_depth(g: Conv2dGeometry, depth: int) -> str | None:
     taps = min(g.KH, MOST_TAPS) * min(g.KW, MOST_TAPS)
+    if depth > MOST_DEPTH:
+        return f"groups of {depth} channels fill tiles"
     if depth > 1 and taps * depth * VECTOR_BYTES > FILTER_BYTES:
         return f"{g.KH} x {g.KW} filters of {depth} channels do not stay in the first-level cache"
     return None
@@ -215,7 +220,8 @@ def _weight_plan(g: Conv2dGeometry, item: int) -> Plan:
         _piece(r, c, sizes, (g.KW * tap, tap), form, SUMS, at_once)
         for r, c in product([b for axis in rows for b in blocks(axis, most)], wide)
     ]  # fmt: skip
-    bands = min(g.OH, -(-PARTS // g.N))
+    aliases = depth > 1 and g.SW > 1 and g.C * item % ALIAS == 0
+    bands = min(g.OH, max(-(-PARTS // g.N), -(-g.OH // WEIGHT_BAND) if aliases else 1))
     parts = min(PARTS, g.N * bands)
     vectors = lanes.vectors()
     splits = _splits(len(vectors), CHUNKS // parts)
