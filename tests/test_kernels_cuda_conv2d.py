@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastconv.backends.gpu import GpuBackend
-from fastconv.backends.gpu import conv2d as gpu_conv2d
 from fastconv.backends.gpu.tiles import MIDDLE, SMALL, SQUARE, TILES, Plan, plan, tiles_for
 from fastconv.errors import UnsupportedError
 from fastconv.geometry import Conv2dGeometry
@@ -210,7 +209,7 @@ class TestChoice:
     def test_more_pixels_than_a_counter_holds(self):
         g = Conv2dGeometry(N=2**20, C=1, H=64, W=64, OC=1, KH=1, KW=1)
         with pytest.raises(UnsupportedError, match="use smaller batches"):
-            gpu_conv2d._countable(g)
+            emulated()._choose(g, "forward", None, np.dtype("float32"))
 
 
 sizes = st.integers(1, 5000)

@@ -32,6 +32,11 @@ struct Taps {
     }
 };
 
+__device__ __forceinline__ bool within(int i, int size) { return (unsigned)i < (unsigned)size; }
+
+// row * W + column, also where the row is OUTSIDE and nobody uses the result.
+__device__ __forceinline__ int pixel(int row, int W, int column) { return (int)((unsigned)row * W + column); }
+
 struct Images {
     const T *image;  // [.., H, W, pitch]
     int channel;     // the first one used
@@ -71,10 +76,11 @@ struct Windows {
         down = tap.row * grid.down, right = tap.column * grid.right, channel = grid.images.channel + tap.channel;
         inside = k < end;
     }
+    __device__ bool has(int part) const {
+        return inside && within(top[part] + down, grid.images.H) && within(left[part] + right, grid.images.W);
+    }
     __device__ const T *address(int part) const {
         const Images &x = grid.images;
-        const int h = top[part] + down, w = left[part] + right;
-        if (!inside || (unsigned)h >= (unsigned)x.H || (unsigned)w >= (unsigned)x.W) return nullptr;
-        return x.image + ((index_t)(line[part] + h) * x.W + w) * x.pitch + channel;
+        return x.image + ((index_t)pixel(line[part] + top[part] + down, x.W, left[part] + right) * x.pitch + channel);
     }
 };

@@ -32,9 +32,8 @@ struct FilterColumns {
         line = first + tap.channel * filter + tap.row * down * width + tap.column * right;
         inside = k < end;
     }
-    __device__ const T *address(int part) const {
-        return inside && column + part < columns ? w + (index_t)line * columns + (column + part) : nullptr;
-    }
+    __device__ bool has(int part) const { return inside && column + part < columns; }
+    __device__ const T *address(int part) const { return w + ((index_t)line * columns + (column + part)); }
 };
 
 // Rows of dx that belong to a phase.

@@ -22,10 +22,9 @@ struct WindowPixels {
         h = k < end ? image.rest * stride_h : OUTSIDE;
         w = row.rest * stride_w;
     }
+    __device__ bool has(int part) const { return within(h + tap_h[part], x.H) && within(w + tap_w[part], x.W); }
     __device__ const T *address(int part) const {
-        const int y = h + tap_h[part], z = w + tap_w[part];
-        if ((unsigned)y >= (unsigned)x.H || (unsigned)z >= (unsigned)x.W) return nullptr;
-        return x.image + ((index_t)(line + y) * x.W + z) * x.pitch + channel[part];
+        return x.image + ((index_t)pixel(line + h + tap_h[part], x.W, w + tap_w[part]) * x.pitch + channel[part]);
     }
 };
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ...errors import UnsupportedError
 from ...geometry import Conv2dGeometry
 from ..algorithms import Algorithm, choose, listed
 from ..base import Array, Candidate
@@ -18,8 +17,8 @@ from .conv2d_implicit import IMPLICIT
 from .conv2d_pointwise import POINTWISE
 from .im2col import GpuIm2col
 from .linear import GpuLinear
+from .tiles import require_countable
 
-MOST = 2**31 - 1  # what a kernel's counters hold
 ALGORITHMS = {
     direction: tuple(family[direction] for family in (COLUMNS, DEPTHWISE, POINTWISE, IMPLICIT))
     for direction in ("forward", "backward_data", "backward_weight")
@@ -41,7 +40,7 @@ class GpuConv2d(GpuLinear, GpuIm2col):
             require("conv2d", "b", b, (g.OC,), dtype)
             b = self._ordered(b)
         y = self._result("conv2d", out, g.y_shape, dtype)
-        run = choose(self._algorithms("forward", dtype), _countable(g), "forward", algorithm).run
+        run = self._choose(g, "forward", algorithm, dtype)
         run(self, self._channels_last(y), self._ordered(x), self._ordered(w), b, g, activation)
         return y
 
@@ -52,7 +51,7 @@ class GpuConv2d(GpuLinear, GpuIm2col):
         require("conv2d", "dy", dy, g.y_shape, dtype)
         require("conv2d", "w", w, g.w_shape, dtype)
         dx = self._result("conv2d", out, g.x_shape, dtype)
-        run = choose(self._algorithms("backward_data", dtype), _countable(g), "backward_data", algorithm).run
+        run = self._choose(g, "backward_data", algorithm, dtype)
         run(self, self._channels_last(dx), self._ordered(dy), self._ordered(w), g)
         return dx
 
@@ -65,7 +64,7 @@ class GpuConv2d(GpuLinear, GpuIm2col):
         require("conv2d", "x", x, g.x_shape, dtype)
         dw = self._result("conv2d", None if out is None else out[0], g.w_shape, dtype)
         db = self._result("conv2d", None if out is None else out[1], (g.OC,), dtype)
-        run = choose(self._algorithms("backward_weight", dtype), _countable(g), "backward_weight", algorithm).run
+        run = self._choose(g, "backward_weight", algorithm, dtype)
         run(self, self._channels_last(dw), db, self._ordered(dy), self._ordered(x), g)
         return dw, db
 
@@ -73,15 +72,10 @@ class GpuConv2d(GpuLinear, GpuIm2col):
         require_direction(direction)
         return listed(self._algorithms(direction, np.dtype("float32")), g)
 
+    def _choose(self, g: Conv2dGeometry, direction: str, name: str | None, dtype: np.dtype[Any]) -> Callable[..., None]:
+        require_countable("conv2d", (g.N * g.H * g.W, g.N * g.OH * g.OW, g.KH * g.KW * max(g.C, g.OC)), g)
+        return choose(self._algorithms(direction, dtype), g, direction, name).run
+
     def _algorithms(self, direction: str, dtype: np.dtype[Any]) -> Sequence[Algorithm]:
         """What can compute this pass for arrays of this type, in the order in which it is asked."""
         return ALGORITHMS[direction]
-
-
-def _countable(g: Conv2dGeometry) -> Conv2dGeometry:
-    """`g`, where the kernels can count its pixels and taps."""
-    if max(g.N * g.H * g.W, g.N * g.OH * g.OW, g.KH * g.KW * max(g.C, g.OC)) > MOST:
-        raise UnsupportedError(
-            f"conv2d: the GPU's kernels count up to {MOST} pixels or taps; use smaller batches  ({g})"
-        )
-    return g

@@ -12,7 +12,7 @@ from ...geometry import Conv2dGeometry
 from ...kernels.cuda.source import Kernel
 from ..algorithms import Algorithm
 from ..base import Array
-from .conv2d import MOST, GpuConv2d
+from .conv2d import GpuConv2d
 from .conv2d_implicit import sizes
 from .linear import KINDS
 from .linear_mma import FUSED, NUMBERS, GpuLinearMma, unit_variants
@@ -21,6 +21,7 @@ from .memory import kernel_of
 NONE = KINDS.index(None)
 FEWEST = 8  # channels of a group, in and out
 MOST_BLOCKS = 2**16 - 1  # along the third axis of a grid
+LARGEST_IMAGE = 2**31 - 1  # elements: offsets inside an image have 32 bits
 FARTHEST = 2**30  # rows or columns that a padded map may have: the kernels mark what lies outside by a number beyond
 REASONS = {
     "tf32": "tensor cores; factors rounded to 10 bits of mantissa",
@@ -68,8 +69,8 @@ def _declines(g: Conv2dGeometry) -> str | None:
         return f"groups of fewer than {FEWEST} channels leave most of a tile empty"
     if g.G * g.SH * g.SW > MOST_BLOCKS:
         return f"more than {MOST_BLOCKS} groups and phases of the stride"
-    if max(g.H * g.W * g.C, g.OH * g.OW * g.OC) > MOST:
-        return f"an image has more than {MOST} elements"
+    if max(g.H * g.W * g.C, g.OH * g.OW * g.OC) > LARGEST_IMAGE:
+        return f"an image has more than {LARGEST_IMAGE} elements"
     if max(g.H + g.PH + g.PB, g.W + g.PW + g.PR) >= FARTHEST:
         return f"the padded map has {FARTHEST} rows or columns, or more"
     return None
@@ -141,6 +142,6 @@ def variants() -> list[Kernel]:
     ]
     return [
         kernel_of(file, name, "float32", **constants, **kind)
-        for constants in unit_variants()
+        for constants in unit_variants(NUMBERS)
         for file, name, kind in files
     ]

@@ -68,6 +68,7 @@ class GpuLinear(GpuMemory):
         op(a) is a [M, K], or a [K, M] transposed; op(b) is b [K, N], or b [N, K] transposed; all are contiguous.
         """
         M, N, K, dtype = c.shape[0], c.shape[1], a.shape[0 if trans_a else 1], np.dtype(c.dtype)
+        tiles.require_countable("matmul", (M, N, K), f"{(M, K)} times {(K, N)}")
         if M * N == 0:
             return
         in_fours = self._aligned(a, b) and (M if trans_a else K) % 4 == 0 and (K if trans_b else N) % 4 == 0
