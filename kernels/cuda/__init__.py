@@ -10,6 +10,6 @@ How a kernel is written here, so that one source serves every GPU from sm_75 up 
 - A thread never leaves before a barrier that others reach; the condition of every barrier is the same in a block.
 - Results do not depend on the order in which blocks and threads run: no atomics in results, sums in a fixed order.
 - Instructions that C has no word for (asynchronous copies, matrix units, shuffles) are called through one function of
-  common.cuh each: there the emulator puts its own.
+  common.cuh or mma.cuh each: there the emulator puts its own.
 - Outputs are written whole. What lies beyond the end of an array is never read.
 """

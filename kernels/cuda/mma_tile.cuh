@@ -34,10 +34,11 @@
 #define TILE_A (BM * BK)
 #define TILE_B (BN * BK)
 
-// Threads on a processor: 512 leave each 128 registers, 384 leave 168, 256 leave 255.
+// Threads on a processor: 512 leave each 128 registers, 384 leave 168, 256 leave 255. Only sm_90 and its like have the
+// shared memory for two of the largest blocks.
 #if PRECISION == TF32X3 || PACK == 1 || WARP_N == 64
 #define RESIDENT 256
-#elif PRECISION == TF32
+#elif PRECISION == TF32 && __CUDA_ARCH__ >= 900 && __CUDA_ARCH__ < 1200
 #define RESIDENT 512
 #else
 #define RESIDENT 384

@@ -6,14 +6,14 @@ float32-grade results from three products of split numbers, on request only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from ...kernels.cuda.source import Kernel
 from ..base import Array
-from ..precision import get_precision
+from ..precision import PRECISIONS, get_precision
 from . import tiles
 from .linear import KINDS, GpuLinear
 from .memory import kernel_of
@@ -109,14 +109,16 @@ def unit_tiles(precision: str, pack: int) -> tuple[tiles.Tile, ...]:
     """The tiles that there are kernels for; pack: floats in an asynchronous copy, 4 or 1."""
     if pack == 1:
         return (SMALL,)
-    return WIDE if precision in ("bfloat16", "float16") else LARGE, TALL, SMALL
+    if precision == "tf32x3":
+        return LARGE, SMALL
+    return LARGE if precision == "tf32" else WIDE, TALL, SMALL
 
 
-def unit_variants() -> list[dict[str, int]]:
+def unit_variants(precisions: Iterable[str]) -> list[dict[str, int]]:
     """Every set of constants, but for what one kernel alone is specialised by."""
     return [
         unit_constants(precision, tile, PACK=pack)
-        for precision in NUMBERS
+        for precision in precisions
         for pack in (4, 1)
         for tile in unit_tiles(precision, pack)
     ]
@@ -128,7 +130,7 @@ def variants() -> list[Kernel]:
         kernel_of(
             "gemm_mma", "gemm_mma", "float32", TRANS_A=trans_a, TRANS_B=trans_b, KIND=KINDS.index(kind), **constants
         )
-        for constants in unit_variants()
+        for constants in unit_variants(PRECISIONS[1:])
         for trans_a in (0, 1)
         for trans_b in (0, 1)
         for kind in (FUSED if (trans_a, trans_b) == (0, 1) else [None])
