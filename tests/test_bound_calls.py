@@ -36,6 +36,7 @@ CALLS = {
     "linear_forward": ("linear_forward", [(30, 20), (17, 20), (17,)], {"activation": "tanh"}, [(30, 17)]),
     "linear_forward without bias": ("linear_forward", [(30, 20), (17, 20), None], {}, [(30, 17)]),
     "linear_forward of one row": ("linear_forward", [(1, 20), (17, 20), (17,)], {"activation": "relu"}, [(1, 17)]),
+    "linear_forward of few rows": ("linear_forward", [(7, 70), (19, 70), (19,)], {"activation": "relu"}, [(7, 19)]),
     "linear_backward": ("linear_backward", [(30, 17), (30, 20), (17, 20)], {}, [(30, 20), (17, 20), (17,)]),
     "linear_backward of long rows": ("linear_backward", [(3, 5), (3, 700), (5, 700)], {}, [(3, 700), (5, 700), (5,)]),
     "matmul": ("matmul", [(6, 9), (6, 7)], {"trans_a": True}, [(9, 7)]),
@@ -88,6 +89,19 @@ def test_a_bound_call_is_the_call_at_every_run(backend, name, rng):
         for a in arguments:
             if hasattr(a, "strides") and a.dtype.kind == "f":
                 a[...] = backend.asarray(floats(rng, tuple(a.shape)))
+
+
+def test_arrays_that_lie_otherwise_are_followed_too(cpu, rng):
+    """The call makes a copy of such an array: at every run, not when it is bound."""
+    op, inputs, options, shapes = CALLS["conv2d_pool_forward"]
+    x, w, b, *geometry = given(cpu, op, inputs, rng)
+    w, out = np.ascontiguousarray(w), results(cpu, shapes)
+    runs = cpu.bind(op, [x, w, b, *geometry], {**options, "out": out}, {})
+    for _ in range(2):
+        make(runs)
+        expected = cpu.conv2d_pool_forward(x, w, b, *geometry, **options)
+        np.testing.assert_array_equal(out[0], expected[0])
+        w *= 2
 
 
 def test_labels_are_looked_at_in_every_run(cpu):

@@ -22,7 +22,10 @@ SIZES = [
     (26, 48, 513),
     (40, 70, 1024),  # rows a page apart
     (3, 130, 1100),
-    (850, 65, 40),  # several chunks of rows
+    (850, 65, 40),
+    (1030, 40, 30),  # several chunks of rows
+    (1, 19, 4321),  # few rows: by the rows of w
+    (8, 150, 600),
     (20, 900, 300),  # several chunks of columns
 ]
 SPELLINGS = [(False, False), (True, False), (False, True), (True, True)]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from ...kernels.cpu.bound import bound
 from ..host import HostMemory
 from ..launch import CannotRecord, record
@@ -20,9 +22,17 @@ class CpuBinding(HostMemory):
     ) -> list[Callable[[], Any]]:
         function = getattr(self, op)
         call = partial(function, *inputs, **options)
-        if getattr(function, "launches", False):
+        if getattr(function, "launches", False) and all(map(_lies_in_order, inputs)):
             try:
                 return [bound(kernel, arguments) for kernel, arguments in record(call, blocks)]
             except CannotRecord:
                 pass
         return [call]
+
+
+def _lies_in_order(item: Any) -> bool:
+    """Whether kernels take an array as it is: of any other a call makes a copy, which would be made once only."""
+    if not isinstance(item, np.ndarray):
+        return True
+    lying = item.transpose(0, 2, 3, 1) if item.ndim == 4 else item
+    return bool(lying.flags.c_contiguous)
