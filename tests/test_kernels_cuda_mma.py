@@ -304,6 +304,13 @@ class TestSharedMemory:
                 assert times(across[first + 2 * g, k + t].reshape(2, 16), 2) == 1
                 assert times(across[first + g, k + t].reshape(1, 32), 1) == 1
 
+    @every_algorithm
+    def test_the_smallest_gpu_has_room(self, algorithm):
+        """99 KiB for a block, of which the tables of conv2d_mma.cu take 24 bytes a row."""
+        for tile in linear_mma.unit_tiles(algorithm, 4):
+            tables = tile.BM * (np.dtype("int64, int32, int32").itemsize + np.dtype("int64").itemsize)
+            assert linear_mma.shared_bytes(tile) + tables <= 99 * 1024
+
     def test_copies_of_16_bytes_meet_no_bank_twice(self, places):
         along, across = places
         assert times(along[:, ::4], 4) == 1

@@ -58,6 +58,7 @@ class GpuLinearMma(GpuLinear):
             )  # fmt: skip
             return
         M, N, K = c.shape[0], c.shape[1], a.shape[0 if trans_a else 1]
+        tiles.require_countable("matmul", (M, N, K), f"{(M, K)} times {(K, N)}")
         pack = self._pack(a, b) if (M if trans_a else K) % 4 == 0 and (K if trans_b else N) % 4 == 0 else 1
         cut = self._cut_for_units(precision, M, N, K, pack)
 
@@ -95,9 +96,13 @@ class GpuLinearMma(GpuLinear):
         precision: str, **defines: int,
     ) -> None:  # fmt: skip
         """Start a kernel of *_mma.cu; `precision` is a key of NUMBERS."""
-        shared = STAGES * (tile.BM + tile.BN) * STEP * 4
         constants = unit_constants(precision, tile, **defines)
-        self._launch(file, name, grid, (tile.threads,), args, dtype="float32", shared=shared, **constants)
+        self._launch(file, name, grid, (tile.threads,), args, dtype="float32", shared=shared_bytes(tile), **constants)
+
+
+def shared_bytes(tile: tiles.Tile) -> int:
+    """What a block keeps in the shared memory that its launch gives."""
+    return STAGES * (tile.BM + tile.BN) * STEP * 4
 
 
 def unit_constants(precision: str, tile: tiles.Tile, **defines: int) -> dict[str, int]:
