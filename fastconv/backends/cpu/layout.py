@@ -24,8 +24,8 @@ class CpuLayout(HostMemory):
             return super().reshape(a, shape)
         y = result("reshape", out, shape, a.dtype)
         if a.ndim == 4:
-            launch(kernels.to_planar, y.reshape(N, C, H * W), as_channels_last(a).reshape(N, H * W, C))
+            launch(kernels.transpose_images, y.reshape(-1), as_channels_last(a).reshape(-1), N, C, H * W)
         else:
             planar = a if a.flags.c_contiguous else a.copy()
-            launch(kernels.to_pixels, as_channels_last(y).reshape(N, H * W, C), planar.reshape(N, C, H * W))
+            launch(kernels.transpose_images, as_channels_last(y).reshape(-1), planar.reshape(-1), N, H * W, C)
         return y
