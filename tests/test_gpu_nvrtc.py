@@ -18,7 +18,6 @@ except Exception as error:
     pytest.skip(f"{MISSING} ({error})", allow_module_level=True)
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
-ALL_CONSTANTS_FOR = (75, 90)
 ENTRY = re.compile(r"Compiling entry function '(\w+)'")
 STACK = re.compile(r"(\d+) bytes stack frame")
 USAGE = re.compile(r"ptxas (info|  )|$")
@@ -31,7 +30,7 @@ MOST_STACK = {"float": 0, "double": 256}  # bytes a thread
 
 
 def uses_matrix_units(file):
-    """Such kernels are for sm_80 and newer."""
+    """Whether a file's kernels hold their sums where matrix units add to them."""
     return file.endswith("_mma")
 
 
@@ -48,21 +47,24 @@ def compiled(file, options, architecture):
 
 
 def sets_of_constants(file, architecture):
-    """All of them for the oldest GPU and the one that matters most, a share for each other; thorough: all for all."""
+    """Those of the listed kernels by turns, so that each is compiled for one GPU; thorough: all of them for each."""
     every = sorted({kernel.options for kernel in listed_kernels() if kernel.file == file})
-    if architecture in ALL_CONSTANTS_FOR or os.environ.get("HYPOTHESIS_PROFILE") == "thorough":
+    if os.environ.get("HYPOTHESIS_PROFILE") == "thorough":
         return every
-    others = [a for a in ARCHITECTURES if a not in ALL_CONSTANTS_FOR]
-    return every[others.index(architecture) :: len(others)]
+    turns = architectures(file)
+    return every[turns.index(architecture) :: len(turns)]
+
+
+def architectures(file):
+    """The GPUs that a file is for: matrix units are used from sm_80 up."""
+    return [a for a in ARCHITECTURES if a >= 80 or not uses_matrix_units(file)]
 
 
 def test_every_file_is_listed():
     assert {kernel.file for kernel in listed_kernels()} == set(files())
 
 
-@pytest.mark.parametrize(
-    ("file", "architecture"), [(f, a) for f in files() for a in ARCHITECTURES if a >= 80 or not uses_matrix_units(f)]
-)
+@pytest.mark.parametrize(("file", "architecture"), [(f, a) for f in files() for a in architectures(f)])
 def test_compiles_without_a_word_and_within_its_registers(file, architecture):
     most = MOST_REGISTERS_OF_MATRIX_UNITS if uses_matrix_units(file) else MOST_REGISTERS
     for options in sets_of_constants(file, architecture):
