@@ -7,6 +7,9 @@
 // across k in memory. blockIdx.y counts the parts of k, `depth` pixels each (a multiple of BK); the parts' results, dw
 // and behind it db, lie `part` elements apart. blockIdx.z counts the groups. -D PACK: floats in an asynchronous copy, 4
 // where C/G and OC/G come in fours and both arrays begin on 16 bytes, else 1.
+//
+// At 128 x 128 on sm_90, tf32: 748 instructions a step, 64 of them HMMA; one warp works out the next step's windows.
+// Times: not measured yet.
 #include "conv2d_mma.cuh"
 
 struct Pixels {

@@ -9,14 +9,18 @@
 // other k (along), or eights of lines (across). Then every access, read or written, meets each of the 32 banks once in
 // 128 bytes: no conflicts.
 //
+// Shared memory of a block: 98,304 bytes at 128 x 128, 73,728 at 128 x 64, 49,152 at 64 x 64, and up to 24 bytes a row
+// for tables; the most together, 101,376 bytes, is what sm_86, sm_89 and sm_120 give a block.
+//
 // Ladder: instructions of one step in the machine code for sm_90 (gemm, tf32, 128 x 128, both arrays along k), of which
 // 64 are HMMA. Times: not measured yet.
 //   16 bytes along k in one read, rounded in registers          736   a fragment's registers must be neighbours, but
 //                                                                     values are rounded where they were read: moves
 //   cvt.rn.tf32, which is one instruction on sm_90              672
 //   ldmatrix and 8-byte reads bring fragments as they go in     334   no moves
-//   the two slices of 16 one after the other                    370   124 registers instead of 160: two blocks of 256
+//   the two slices of 16 one after the other                    386   124 registers instead of 160: two blocks of 256
 //                                                                     threads on a processor instead of one
+//   arrays across k: the exchange worked out outside the slices       a slice takes 134 instead of 246
 // Tried: 3 x tf32 with both slices at once spills up to 48 bytes at 255 registers.
 #include "mma.cuh"
 
@@ -34,11 +38,11 @@
 #define TILE_A (BM * BK)
 #define TILE_B (BN * BK)
 
-// Threads on a processor: 512 leave each 128 registers, 384 leave 168, 256 leave 255. Only sm_90 and its like have the
-// shared memory for two of the largest blocks.
-#if PRECISION == TF32X3 || PACK == 1 || WARP_N == 64
+// Threads on a processor: 512 leave each 128 registers, 384 leave 168, 256 leave 255. Only sm_90 has both the shared
+// memory for two of the largest blocks and a compiler that keeps them within 128.
+#if PRECISION == TF32X3 || PACK == 1 || (PRECISION >= BFLOAT16 && BM == 128)
 #define RESIDENT 256
-#elif PRECISION == TF32 && __CUDA_ARCH__ >= 900 && __CUDA_ARCH__ < 1200
+#elif PRECISION == TF32 && __CUDA_ARCH__ == 900
 #define RESIDENT 512
 #else
 #define RESIDENT 384
@@ -88,8 +92,8 @@ template <bool ALONG> __device__ __forceinline__ Left read_left(const float *til
         } else {
 #pragma unroll
             for (int i = 0; i < 2; i++) {
-                const int at = k + 8 * half + 4 * i + lane % 4;
-                const auto rows = load_pack<2>(tile + place_across<BM>(row + lane / 4 * 2, at));
+                const float *const from = tile + (k + 8 * half + 4 * i) * BM;
+                const auto rows = load_pack<2>(from + place_across<BM>(row + lane / 4 * 2, lane % 4));
                 x[half][2 * i] = rows.at[0];
                 x[half][2 * i + 1] = rows.at[1];
             }
@@ -113,8 +117,8 @@ __device__ __forceinline__ void read_right(Right (&right)[2], const float *tile,
         } else {
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                const int line = column + i / 2 * 8 + lane / 4;
-                x[i / 2][half][i % 2] = tile[place_across<BN>(line, k + 8 * half + i % 2 * 4 + lane % 4)];
+                const float *const from = tile + (k + 8 * half + i % 2 * 4) * BN;
+                x[i / 2][half][i % 2] = from[place_across<BN>(column + i / 2 * 8 + lane / 4, lane % 4)];
             }
         }
 #pragma unroll
