@@ -18,6 +18,7 @@ from ..base import Candidate
 from ..checks import require, require_activation, require_direction, require_float
 from ..host import HostMemory, as_channels_last, result
 from ..workspace import scratch
+from . import conv2d_few as few
 from . import conv2d_groups as groups
 from . import conv2d_tiles as tiles
 from . import conv2d_weight as weight
@@ -167,6 +168,7 @@ ALGORITHMS = {
     "forward": (
         _im2col(_im2col_forward),
         _groups(groups.declines_forward, groups.forward),
+        Algorithm("pixels", "few filters: vectors along the pixels of a row", few.declines, few.forward),
         _tiles(tiles.forward),
         _direct(_direct_forward),
     ),

@@ -1,6 +1,7 @@
 """Convolution on the CPU, channels-last: tiles through the SIMD micro-kernel, and plain loops for the rest."""
 
 from .direct import conv2d_backward_data, conv2d_backward_weight, conv2d_forward
+from .few import conv2d_few_filters
 from .narrow import conv2d_backward_data_narrow
 from .pixels import conv2d_weight_by_pixels
 from .pooled import conv2d_pool_forward
@@ -12,6 +13,7 @@ __all__ = [
     "conv2d_backward_data",
     "conv2d_backward_data_narrow",
     "conv2d_backward_weight",
+    "conv2d_few_filters",
     "conv2d_forward",
     "conv2d_pool_backward",
     "conv2d_pool_forward",
