@@ -95,6 +95,24 @@ class TestSteps:
         np.testing.assert_array_equal(*results)
 
     @every_rule
+    def test_the_same_gradients_again_and_others_in_between(self, backend, rule, rng):
+        """What is remembered of the arrays of earlier steps never counts for other arrays."""
+        shape = (3, 4, 2, 5)
+        one, other = floats(rng, shape), floats(rng, shape)
+        again, another = backend.asarray(one), backend.asarray(other)
+        otherwise = backend.asarray(one.reshape(-1)).reshape(shape)
+        results = []
+        for grads in (
+            [again, again, another, otherwise, again],
+            [backend.asarray(a.copy()) for a in (one, one, other, one, one)],
+        ):
+            p, states = backend.asarray(np.ones(shape, "float32")), [[backend.zeros(shape)] for _ in range(rule.states)]
+            for number, g in enumerate(grads, 1):
+                step(backend, rule, [p], [g], states, number)
+            results.append(backend.to_numpy(p))
+        np.testing.assert_array_equal(*results)
+
+    @every_rule
     def test_changes_the_same_memory(self, backend, rule, rng):
         p = backend.asarray(floats(rng, (3, 4)))
         view = p[1:]

@@ -70,9 +70,11 @@ def _step(
     if group is None or not group.holds(params, states) or len(grads) != len(params):
         group = _Group(op, params, grads, states, forget=lambda _: _groups.pop(key, None))
         _groups[key] = group
-    lying = [_in_order_of(op, i, p, g) for i, (p, g) in enumerate(zip(params, grads, strict=True))]
-    addresses = group.addresses.copy()
-    addresses[1] = [_address(g) for g in lying]
+    if _are(group.gradients, grads):
+        addresses = group.addresses
+    else:
+        lying = [_in_order_of(op, i, p, g) for i, (p, g) in enumerate(zip(params, grads, strict=True))]
+        addresses = group.with_gradients(grads, lying)
     kernel(group.starts, addresses, np.array(hyper, params[0].dtype))
 
 
@@ -81,7 +83,8 @@ class _Group:
 
     Checking and asking 30 arrays for their address costs three times what LeNet's whole step computes, and they are the
     same arrays in every step. The group keeps none of them alive: an array that is gone, or another one in its place,
-    makes a new group; with the first parameter the group itself is forgotten. Gradients are looked at in every step.
+    makes a new group; with the first parameter the group itself is forgotten. Gradients are other arrays in every eager
+    step and the same ones in a compiled one: 23 us and 9 us for LeNet's step of ten.
     """
 
     def __init__(
@@ -96,12 +99,28 @@ class _Group:
         self.addresses[0] = [_address(as_flat(p)) for p in params]
         for row, state in enumerate(states, 2):
             self.addresses[row] = [_address(as_flat(a)) for a in state]
+        self.gradients: list[weakref.ref[Array]] = []
 
     def holds(self, params: Sequence[Array], states: Sequence[Sequence[Array]]) -> bool:
-        arrays = list(chain(params, *states))
-        return len(arrays) == len(self.members) and all(
-            member() is a for member, a in zip(self.members, arrays, strict=True)
-        )
+        return _are(self.members, list(chain(params, *states)))
+
+    def with_gradients(self, grads: Sequence[Array], lying: Sequence[Array]) -> Array:
+        """The addresses with those of the gradients, remembered unless one had to be copied."""
+        addresses = self.addresses.copy()
+        addresses[1] = [_address(g) for g in lying]
+        if all(a is g for a, g in zip(lying, grads, strict=True)):
+            self.addresses, self.gradients = addresses, [weakref.ref(g) for g in grads]
+        return addresses
+
+
+def _are(members: Sequence[weakref.ref[Array]], arrays: Sequence[Array]) -> bool:
+    """Whether these are the very arrays that were remembered."""
+    if len(members) != len(arrays):
+        return False
+    for member, a in zip(members, arrays, strict=True):  # noqa: SIM110 (a loop takes half the time of all())
+        if member() is not a:
+            return False
+    return True
 
 
 _groups: dict[tuple[str, int], _Group] = {}
