@@ -15,7 +15,7 @@ from ...kernels.cpu.simd import REGISTERS
 from .pointwise import KINDS
 
 ACCUMULATORS = 24 if REGISTERS == 32 else 12
-POSITIONS = 25 if REGISTERS == 32 else 10  # of the filter, a vector each, that a block of dw holds
+POSITIONS = 30 if REGISTERS == 32 else 14  # of the filter, a vector each, that a block of dw holds
 FILTER_BYTES = 384 * 1024  # of a block of filters: it stays in the second-level cache
 BAND_FLOPS = 2e6  # work of a band
 BANDS = 32  # parts of forward, each with a place for rows of x
@@ -26,8 +26,7 @@ SUMS_BYTES = 2_400_000  # of private sums that are worth their traffic
 
 # Every size of a tile is code of its own, compiled when it is first needed: few sizes, so that new shapes find theirs.
 SIZES = (1, 2, 3, 4, 5, 7, 8, 10, 12)
-BLOCKS = ((1, 1), (1, 4), (1, 10), (1, 15), (3, 3), (3, 8), (5, 3), (5, 5))
-TOGETHER = (5, 4, 7, 3, 2, 1)  # steps of dw that share what they read of x
+BLOCKS = ((1, 1), (1, 4), (1, 10), (1, 15), (1, 30), (3, 3), (3, 8), (5, 5), (5, 6))
 PIXELS = 12 if REGISTERS == 32 else 5  # of a tile of backward-data
 
 
@@ -100,17 +99,16 @@ def backward_plan(
 ) -> BackwardPlan:
     """How blocks of filter positions are laid over dw, and tiles of pixels over the map."""
     neighbours = _neighbours(g)
-    columns, steps = (g.KW + neighbours - 1) * g.C, 2 * pool.OW // neighbours
+    columns = (g.KW + neighbours - 1) * g.C
     R, Q = _block(g.KH, columns, POSITIONS)
-    together = next(n for n in TOGETHER if steps % n == 0 and R * Q + n < REGISTERS)
     pixels, vectors = _even_share(2 * pool.OW, PIXELS), 1 if g.KW * g.C <= LANES else 2
     forms = (
         pool_gradient(int(kind == "max"), neighbours, _act(activation)),
-        weight_of_map(R, Q, neighbours * g.C, together),
+        weight_of_map(R, Q),
         filter_row_products(pixels, vectors, g.C) if needs_dx else 0,
     )
     e_blocks, row = -(-g.KW * g.C // (vectors * LANES)), 0
-    room = _image(g, pool) + 2 * pool.OH * steps * -(-g.OC // LANES) * LANES
+    room = _image(g, pool) + 2 * pool.OH * (2 * pool.OW // neighbours) * -(-g.OC // LANES) * LANES
     if needs_dx:
         row = _whole_lines(max((g.PW + g.W) * g.C, (e_blocks + 1) * vectors * LANES + 2 * pool.OW * g.C))
         room += e_blocks * row + vectors * LANES
@@ -123,7 +121,7 @@ def backward_plan(
 def weight_of_largest_plan(g: Conv2dGeometry, pool: Pool2dGeometry, activation: str | None) -> BackwardPlan:
     """How blocks of filter positions are laid over dw of a max pooling, straight from the largest pixels."""
     columns, width = g.KW * g.C, max(_pooled_columns(g, pool), g.W) * g.C
-    R, Q = _block(g.KH, columns, POSITIONS)
+    R, Q = _block(g.KH, columns, ACCUMULATORS + 1)
     room = _image(g, pool) + _whole_lines(4 * ((2 * pool.OH + g.KH - 1) * width + LANES))
     sums, p = _sums(g, columns, R, Q, 1)
     p = (*_sizes(g, pool), *p, 0, 0, _kept_item("max"), 4 * room, 0)

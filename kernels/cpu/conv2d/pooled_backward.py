@@ -16,6 +16,8 @@ AMD Zen 5, batch 100, us, one core     SimpleConvNet   LeNet C1   LeNet C3, with
 On two cores: 153 (436), 139 (574) and, without dx, 157 (257). What led there, SimpleConvNet on one core:
     quads filled by a plain loop 312; rows read where x lies 312; quads by register interleaving 255
     rejected: the activation as a run-time number in the block of the largest, 355
+Forms, divisions out of the loops over sums and filters, dx from a sliding window (pooled_data.py), in turn with what
+was before, one core of a busy machine: 292 to 278, 262 to 262 and 546 to 514. The multiply-adds of C3 alone take 405.
 """
 
 from ..forms import call_form
@@ -106,8 +108,8 @@ def _map_part(part, dx, sums, packed, room, dy, y, kept, x, forms, p):
             for position in range(positions):
                 r, q = _origin(position, p)
                 call_form(forms[1], (
-                    block_sums + position * sums_bytes, image + r * pitch + q * 4, pitch, own, steps * d_step, d_step,
-                    2 * VH, steps,
+                    block_sums + position * sums_bytes, image + r * pitch + q * 4, pitch, neighbours * C * 4,
+                    own, steps * d_step, d_step, 2 * VH, steps,
                 ))  # fmt: skip
         if dx:
             for h in range(H):

@@ -9,6 +9,9 @@ once, and every lane takes its own.
 
 Where half a vector holds all channels, two neighbouring pixels of the map share one: Q then counts (KW + 1) C
 positions, of which the left pixel's last and the right pixel's first C mean nothing.
+
+Rejected: up to 5 neighbouring steps of a row together, which broadcast an element of x once for all of them, in blocks
+of half the size (AMD Zen 5, LeNet C1 and C3: no faster in turn with this, more code).
 """
 
 from llvmlite import ir
@@ -27,18 +30,14 @@ QUAD = 16  # bytes of four neighbouring float32
 PICK = {4: "llvm.x86.avx.vpermilvar.ps", 8: "llvm.x86.avx.vpermilvar.ps.256", 16: "llvm.x86.avx512.vpermilvar.ps.512"}
 
 
-def weight_of_map(R, Q, step, together):
+def weight_of_map(R, Q):
     """The form that adds one image to sums [R, Q, LANES]; its arguments are addresses, numbers and, for rows and steps,
     bytes:
 
-    sums, x (at the block's first position), a row of x, gradient (of the map), a row of it, a step of it, rows of the
-    map, steps of a row.
-
-    Args:
-        step: elements of x from one step of the map to the next. together: steps, a divisor of a row's, that broadcast
-            an element of x once for all of them.
+    sums, x (at the block's first position), a row of x, what a step of the map moves in x, gradient (of the map), a row
+    of it, a step of it, rows of the map, steps of a row.
     """
-    return form_address(_emit_of_map, (R, Q, step, together), 8)
+    return form_address(_emit_of_map, (R, Q), 9)
 
 
 def weight_of_largest(R, Q, act):
@@ -54,8 +53,8 @@ def weight_of_largest(R, Q, act):
     return form_address(_emit_of_largest, (R, Q, act), 11)
 
 
-def _emit_of_map(builder, args, R, Q, step, together):
-    _Block(ActivationVectors(builder, LANES), R, Q).of_map(step, together, *args)
+def _emit_of_map(builder, args, R, Q):
+    _Block(ActivationVectors(builder, LANES), R, Q).of_map(*args)
 
 
 def _emit_of_largest(builder, args, R, Q, act):
@@ -117,38 +116,21 @@ class _Block:
     """Emits one block. Accumulators are stack slots, which LLVM turns into registers."""
 
     def __init__(self, v, R, Q):
-        self.v, self.b, self.R, self.Q = v, v.builder, R, Q
+        self.v, self.b = v, v.builder
         self.positions = [(r, q) for r in range(R) for q in range(Q)]
 
-    def of_map(self, step, together, sums, x, x_row, gradient, g_row, g_step, rows, steps):
-        b = self.b
+    def of_map(self, sums, x, x_row, x_step, gradient, g_row, g_step, rows, steps):
+        b, v = self.b, self.v
         slots = self._load(sums, len(self.positions))
         with cgutils.for_range(b, rows) as i:
             x_own, g_own = b.add(x, b.mul(i.index, x_row)), b.add(gradient, b.mul(i.index, g_row))
-            with cgutils.for_range(b, b.sdiv(steps, I64(together))) as j:
-                own = b.add(x_own, b.mul(j.index, I64(4 * step * together)))
-                self._steps(
-                    slots,
-                    own,
-                    x_row,
-                    b.add(g_own, b.mul(j.index, b.mul(g_step, I64(together)))),
-                    g_step,
-                    step,
-                    together,
-                )
+            with cgutils.for_range(b, steps) as j:
+                d = v.load(v.at(g_own, b.mul(j.index, g_step)))
+                own = b.add(x_own, b.mul(j.index, x_step))
+                for slot, (r, q) in zip(slots, self.positions, strict=True):
+                    value = v.broadcast(v.at(b.add(own, b.mul(x_row, I64(r))), I64(4 * q)))
+                    self._multiply_add(slot, value, d)
         self._store(sums, slots)
-
-    def _steps(self, slots, x, x_row, gradient, g_step, step, count):
-        """`count` neighbouring steps: an element of x that several of them read is broadcast once."""
-        b, v = self.b, self.v
-        d = [v.load(v.at(gradient, b.mul(g_step, I64(u)))) for u in range(count)]
-        for r in range(self.R):
-            row = b.add(x, b.mul(x_row, I64(r)))
-            for e in range(self.Q + (count - 1) * step):
-                users = [(u, e - u * step) for u in range(count) if 0 <= e - u * step < self.Q]
-                value = v.broadcast(v.at(row, 4 * e)) if users else None
-                for u, q in users:
-                    self._multiply_add(slots[r * self.Q + q], value, d[u])
 
     def of_largest(self, act, sums, quads, q_row, q_step, dy, y, places, left, pitch, rows, steps):
         b, v = self.b, self.v
