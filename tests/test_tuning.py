@@ -128,7 +128,7 @@ def test_a_winner_that_declines_is_passed_over(own_file):
     grouped = Conv2dGeometry.from_shapes((2, 4, 8, 8), (4, 2, 3, 3), groups=2)
     tuning.remember({tuning.key(grouped, "backward_data", "float32"): "narrow"})
     assert first("backward_data", grouped).name == "narrow"
-    assert chosen("backward_data", grouped).name == DEFAULT
+    assert chosen("backward_data", grouped).name == "groups"
 
 
 def test_a_folder_in_place_of_the_file(own_file):
