@@ -10,11 +10,9 @@
 // A block sums one tile (tiles.cuh) over `depth` steps of the reduction; blockIdx.x counts the tiles of all groups,
 // blockIdx.z the parts of the reduction. Where there are several, the results are arrays of parts, `part` elements apart,
 // without bias and activation; sum_parts (parts.cu) adds them in order.
+#include "conv2d_sizes.cuh"
 #include "tiles.cuh"
 
-#define SIZES                                                                                                        \
-    int N, int C, int H, int W, int OC, int KH, int KW, int SH, int SW, int PH, int PW, int DH, int DW, int G, int OH, \
-        int OW
 #define OUTSIDE (-(1 << 30))  // a row or column that no step brings back into an image
 
 __device__ __forceinline__ int tiles_of(int M, int N) { return (M + BM - 1) / BM * ((N + BN - 1) / BN); }
