@@ -35,9 +35,8 @@ def limits(threads):
 @pytest.fixture(scope="session")
 def engine(threads):
     """fastconv itself, in this process."""
-    from fastconv.bench.peers import ENGINE, worker
-
     import fastconv as fc
+    from fastconv.bench.peers import ENGINE, worker
 
     fc.set_threads(threads)
     return worker.load(ENGINE)

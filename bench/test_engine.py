@@ -7,6 +7,7 @@ from math import ceil
 
 import numpy as np
 import pytest
+
 from fastconv.bench.peers import worker
 
 pytest.importorskip("pytest_benchmark", reason="pip install fastconv[bench]")

@@ -4,9 +4,8 @@ import importlib
 import pkgutil
 from functools import cache
 
-from fastconv.kernels.cuda.source import Kernel
-
 from fastconv.backends import gpu
+from fastconv.kernels.cuda.source import Kernel
 
 NEED_CUPY = ("cuda", "measure")
 PEAK = Kernel("peak", "fma_loop", (("CHAINS", 8),))  # as measure.py launches it

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from canned_results import a_work
+
 from fastconv.bench import measure, suite, work
 from fastconv.bench.measure import Arena, Settings
 from fastconv.bench.peers import CONTESTANTS, ENGINE, Entry, process, worker
 from fastconv.bench.peers.contestant import Contestant, Declined, Variant
-
 from fastconv.geometry import Conv2dGeometry
 
 TINY = Conv2dGeometry.from_shapes((2, 3, 6, 6), (4, 3, 3, 3), padding=1)

@@ -6,13 +6,13 @@ import math
 
 import pytest
 from canned_results import LIMITS, a_work, gpu_results, some_results, timing
+
+from fastconv.backends import select
 from fastconv.bench import comparison, machine, readme, report, suite, work
 from fastconv.bench.measure import Row, Timing
 from fastconv.bench.peak import Limits
 from fastconv.bench.peers import ENGINE, PEERS
 from fastconv.bench.results import Results, class_means, geometric_mean
-
-from fastconv.backends import select
 
 
 class TestLimits:
@@ -205,8 +205,9 @@ class TestCommand:
     @pytest.fixture
     def invoke(self):
         import typer
-        from fastconv.bench.command import bench
         from typer.testing import CliRunner
+
+        from fastconv.bench.command import bench
 
         app = typer.Typer()
         app.command()(bench)

@@ -6,6 +6,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 from data_files import idx
+
 from fastconv.bench import child, networks, recipes, runs, work
 from fastconv.bench.measure import Settings
 from fastconv.bench.peers import CONTESTANTS, ENGINE, whole_run

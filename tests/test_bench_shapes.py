@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from fastconv.bench import networks, shapes, work
 
 

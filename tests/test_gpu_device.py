@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from fastconv.kernels.cuda.source import with_source_lines
 
 from fastconv.backends import select
 from fastconv.errors import BackendError
+from fastconv.kernels.cuda.source import with_source_lines
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed: pip install fastconv[cuda13]", exc_type=ImportError)
 from fastconv.backends.gpu import cuda  # noqa: E402  (imports CuPy)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cuda_emulator.build import compiler
 from cuda_emulator.device import EmulatedDevice
+
 from fastconv.kernels.cuda.source import FOLDER
 
 pytestmark = pytest.mark.skipif(

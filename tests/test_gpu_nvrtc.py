@@ -7,8 +7,9 @@ import os
 import re
 
 import pytest
-from fastconv.kernels.cuda.source import files, source
 from gpu_kernels import listed_kernels
+
+from fastconv.kernels.cuda.source import files, source
 
 MISSING = "NVRTC is not installed: pip install fastconv[cuda-check]"
 nvrtc = pytest.importorskip("cupy", reason=MISSING, exc_type=ImportError).cuda.nvrtc

@@ -9,11 +9,11 @@ from cases import CONV_CASES, ConvCase, conv_values, floats, names, whole_number
 from checks import assert_exact, assert_within
 from cuda_emulator.build import compiler
 from cuda_emulator.device import EmulatedDevice
-from fastconv.kernels.cuda.source import Kernel, source
 
 from fastconv.backends.gpu import GpuBackend, linear_mma
 from fastconv.backends.precision import chosen
 from fastconv.errors import UnsupportedError
+from fastconv.kernels.cuda.source import Kernel, source
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="g++, which builds the CUDA kernels for the CPU, is missing")
 

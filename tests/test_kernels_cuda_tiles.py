@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from cuda_emulator.build import compiler
 from cuda_emulator.device import EmulatedDevice
-from fastconv.kernels.cuda.source import source
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastconv.backends.gpu.tiles import MIDDLE, SMALL, SQUARE, TILES, Plan, plan, tiles_for
+from fastconv.kernels.cuda.source import source
 
 WARP, BANKS, PAD = 32, 32, 4
 sizes = st.integers(1, 5000)

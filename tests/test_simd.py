@@ -10,13 +10,13 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 import pytest
+from llvmlite import ir
+
+from fastconv.backends.host import aligned
 from fastconv.kernels.cpu import jit, micro
 from fastconv.kernels.cpu.micro import PACKED, PANELS, RELU, ROWS, ROWS_1, ROWS_2, STREAM, TABLE, micro_kernel
 from fastconv.kernels.cpu.rows import add_rows, copy_rows, transpose_tile
 from fastconv.kernels.cpu.simd import VECTOR_BYTES, Vectors, address
-from llvmlite import ir
-
-from fastconv.backends.host import aligned
 
 FLOATS = ("float32", "float64")
 BLOCKS = [(PACKED, rows, vectors) for vectors, rows in ROWS.items()]

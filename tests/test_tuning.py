@@ -17,9 +17,8 @@ from fastconv.geometry import Conv2dGeometry
 if select.available()["cpu"] != "ready":
     pytest.skip("the cpu backend is not ready", allow_module_level=True)
 
-from fastconv.kernels.cpu import jit
-
 from fastconv.backends.cpu import conv2d, trials, tuning
+from fastconv.kernels.cpu import jit
 
 G = Conv2dGeometry.from_shapes((2, 3, 8, 8), (4, 3, 3, 3), padding=1)
 DEFAULT = "tiles"
