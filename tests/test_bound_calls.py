@@ -9,6 +9,10 @@ from fastconv.errors import ArgumentError, ShapeError
 from fastconv.geometry import Conv2dGeometry, Pool2dGeometry
 
 CONV = Conv2dGeometry.from_shapes((3, 2, 8, 8), (4, 2, 3, 3), padding=1)
+FEW = Conv2dGeometry.from_shapes((2, 3, 14, 14), (4, 3, 3, 3), padding=1)
+WHOLE = Conv2dGeometry.from_shapes((2, 3, 9, 9), (32, 3, 3, 3), padding=1)  # a bias of whole vectors
+DEEP = Conv2dGeometry.from_shapes((2, 20, 6, 6), (24, 20, 3, 3), padding=1)
+GROUPS = Conv2dGeometry.from_shapes((2, 8, 6, 6), (8, 4, 3, 3), groups=2)
 POOL = Pool2dGeometry.from_shape((3, 4, 8, 8), 2, stride=2)
 FUSED = {"kind": "avg", "activation": "tanh"}
 LABELS = np.array([2, 0, 1])
@@ -17,6 +21,20 @@ LABELS = np.array([2, 0, 1])
 # name -> (operation, its inputs: shapes of floats or the things themselves, options, results' shapes)
 CALLS = {
     "conv2d_forward": ("conv2d_forward", [CONV.x_shape, CONV.w_shape, (4,), CONV], {}, [CONV.y_shape]),
+    "conv2d_forward of few filters": ("conv2d_forward", [FEW.x_shape, FEW.w_shape, (4,), FEW], {}, [FEW.y_shape]),
+    "conv2d_forward over a padded copy": (
+        "conv2d_forward", [WHOLE.x_shape, WHOLE.w_shape, (32,), WHOLE], {"activation": "tanh"}, [WHOLE.y_shape],
+    ),
+    "conv2d_forward without bias": ("conv2d_forward", [DEEP.x_shape, DEEP.w_shape, None, DEEP], {}, [DEEP.y_shape]),
+    "conv2d_forward in groups": (
+        "conv2d_forward", [GROUPS.x_shape, GROUPS.w_shape, (8,), GROUPS], {}, [GROUPS.y_shape],
+    ),
+    "conv2d_backward_data of many channels": (
+        "conv2d_backward_data", [DEEP.y_shape, DEEP.w_shape, DEEP], {}, [DEEP.x_shape],
+    ),
+    "conv2d_backward_data in groups": (
+        "conv2d_backward_data", [GROUPS.y_shape, GROUPS.w_shape, GROUPS], {}, [GROUPS.x_shape],
+    ),
     "conv2d_backward_data": ("conv2d_backward_data", [CONV.y_shape, CONV.w_shape, CONV], {}, [CONV.x_shape]),
     "conv2d_backward_weight": (
         "conv2d_backward_weight", [CONV.y_shape, CONV.x_shape, CONV], {}, [CONV.w_shape, (4,)],
@@ -102,6 +120,18 @@ def test_arrays_that_lie_otherwise_are_followed_too(cpu, rng):
         expected = cpu.conv2d_pool_forward(x, w, b, *geometry, **options)
         np.testing.assert_array_equal(out[0], expected[0])
         w *= 2
+
+
+@pytest.mark.parametrize("algorithm", ["im2col", "tiles", "direct"])
+def test_every_algorithm_reads_its_arrays_at_every_run(cpu, algorithm, rng):
+    x, w, b, g = given(cpu, "conv2d_forward", [CONV.x_shape, CONV.w_shape, (4,), CONV], rng)
+    out = results(cpu, [CONV.y_shape])
+    runs = cpu.bind("conv2d_forward", [x, w, b, g], {"algorithm": algorithm, "out": out}, {})
+    for _ in range(2):
+        make(runs)
+        np.testing.assert_array_equal(out, cpu.conv2d_forward(x, w, b, g, algorithm=algorithm))
+        x *= 2
+        w += 1
 
 
 def test_labels_are_looked_at_in_every_run(cpu):

@@ -37,7 +37,7 @@ def launch(function: Callable[..., Any], *arguments: Any) -> None:
 
 
 def launches(call: Method) -> Method:
-    """Mark a call of the contract that does all its work through `launch`."""
+    """Mark a call of the contract, or an algorithm of one, that does all its work through `launch`."""
     call.launches = True  # type: ignore[attr-defined]
     return call
 

@@ -17,6 +17,7 @@ from ..algorithms import Algorithm, accepts_all, choose, declines_groups, listed
 from ..base import Candidate
 from ..checks import require, require_activation, require_direction, require_float
 from ..host import HostMemory, as_channels_last, result
+from ..launch import launch, launches, made_of_calls
 from ..workspace import scratch
 from . import conv2d_few as few
 from . import conv2d_groups as groups
@@ -31,6 +32,7 @@ Array = npt.NDArray[Any]
 class CpuConv2d(HostMemory):
     """The convolution part of the contract."""
 
+    @launches
     def conv2d_forward(
         self, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, *,
         activation: str | None = None, algorithm: str | None = None, out: Array | None = None,
@@ -41,7 +43,7 @@ class CpuConv2d(HostMemory):
         require("conv2d", "w", w, g.w_shape, dtype)
         if b is None:
             b = scratch("conv2d bias", (g.OC,), dtype)
-            b.fill(0)
+            launch(b.fill, 0)
         require("conv2d", "b", b, (g.OC,), dtype)
         y = result("conv2d", out, g.y_shape, dtype)
         run = _choose(g, "forward", algorithm, dtype)
@@ -49,6 +51,7 @@ class CpuConv2d(HostMemory):
         run(as_channels_last(y), as_channels_last(x), as_channels_last(w), np.ascontiguousarray(b), g, relu)
         return y if activation is None or relu else self.activation_forward(activation, y, out=y)
 
+    @launches
     def conv2d_backward_data(
         self, dy: Array, w: Array, g: Conv2dGeometry, *, algorithm: str | None = None, out: Array | None = None
     ) -> Array:
@@ -209,4 +212,7 @@ def _in_order(g: Conv2dGeometry, direction: str, dtype: Any) -> Sequence[Algorit
 def _choose(g: Conv2dGeometry, direction: str, algorithm: str | None, dtype: Any) -> Callable[..., None]:
     """The function that runs: the first that neither declines nor waits for a request, or the one asked for."""
     candidates = _in_order(g, direction, dtype) if algorithm is None else ALGORITHMS[direction]
-    return choose(candidates, g, direction, algorithm).run
+    run = choose(candidates, g, direction, algorithm).run
+    if not getattr(run, "launches", False):
+        made_of_calls()
+    return run

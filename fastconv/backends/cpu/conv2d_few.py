@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ...geometry import Conv2dGeometry
 from ...kernels.cpu import conv2d as kernels
 from ...kernels.cpu.conv2d.few import MOST_FILTERS, form
+from ..launch import launch, launches
 from ..workspace import scratch
 
 Array = npt.NDArray[Any]
@@ -27,10 +28,11 @@ def declines(g: Conv2dGeometry) -> str | None:
     return None
 
 
+@launches
 def forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry, relu: bool = False) -> None:
     """y = b + conv(x, w), its negative values 0 where `relu` says so; y, x, w channels-last."""
     packed = scratch("conv2d filters", (g.C, g.KH, g.KW, g.OC), w.dtype)
-    np.copyto(packed, w.transpose(3, 1, 2, 0))
+    launch(np.copyto, packed, w.transpose(3, 1, 2, 0))
     sizes = (g.N, g.H, g.W, g.C, g.OH, g.OW, g.OC), (g.KH, g.KW, g.PH, g.PW, g.DH, g.DW)
     p = *sizes, int(relu), form(g.OC, x.itemsize)
-    kernels.conv2d_few_filters(y.reshape(-1), x.reshape(-1), packed.reshape(-1), b, p)
+    launch(kernels.conv2d_few_filters, y.reshape(-1), x.reshape(-1), packed.reshape(-1), b, p)

@@ -15,6 +15,7 @@ from ...geometry import Conv2dGeometry
 from ...kernels.cpu.conv2d import groups as kernels
 from ...kernels.cpu.conv2d.groups_forms import filter_walk, product_walk
 from ...kernels.cpu.simd import REGISTERS, VECTOR_BYTES
+from ..launch import launch, launches
 from ..workspace import scratch
 from .conv2d_axes import Axis, blocks, phases, thinned
 
@@ -63,11 +64,13 @@ def _declines_depth(g: Conv2dGeometry, depth: int) -> str | None:
     return None
 
 
+@launches
 def forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry, relu: bool = False) -> None:
     """y = b + conv(x, w), its negative values 0 where `relu` says so; y, x, w channels-last."""
     _run(y, x, w, b, _forward_plan(g, y.itemsize), int(relu))
 
 
+@launches
 def backward_data(dx: Array, dy: Array, w: Array, g: Conv2dGeometry) -> None:
     """dx from dy and w, all channels-last."""
     _run(dx, dy, w, np.empty(0, dx.dtype), _backward_plan(g, dx.itemsize))
@@ -148,8 +151,8 @@ def _run(y: Array, x: Array, w: Array, b: Array, plan: Plan, act: int = 0) -> No
     vectors, lanes = plan.origins.shape
     packed = scratch("conv2d filters", (vectors * plan.p[1] * plan.p[2] * lanes,), w.dtype)
     start = scratch("conv2d start", (vectors * lanes,), w.dtype)
-    kernels.conv2d_groups(
-        y.reshape(-1), x.reshape(-1), w.reshape(-1), b, packed, start,
+    launch(
+        kernels.conv2d_groups, y.reshape(-1), x.reshape(-1), w.reshape(-1), b, packed, start,
         plan.table, plan.origins, plan.pieces, (*plan.p, act),
     )  # fmt: skip
 

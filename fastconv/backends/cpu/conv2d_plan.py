@@ -15,6 +15,7 @@ from ...kernels.cpu.conv2d.tiles import SLICES
 from ...kernels.cpu.micro import PACKED, RELU, ROWS, STREAM, best_width, block_of
 from ...kernels.cpu.pack import pack, packed_size, pad
 from ...kernels.cpu.simd import VECTOR_BYTES
+from ..launch import launch
 from ..workspace import scratch
 from .conv2d_regions import Lines, Region, margins, regions_of
 
@@ -108,18 +109,15 @@ class TilePlan:
         """Fill y; y, x and w contiguous."""
         _, _, (G, columns, _, _), (_, group_bytes, _) = self.p
         lanes = VECTOR_BYTES // y.itemsize
-        start = scratch("conv2d start", (G, -(-columns // lanes) * lanes), y.dtype)
-        start.fill(0)
-        if bias is not None:
-            start[:, :columns] = bias.reshape(G, columns)
+        start = bias if bias is not None and columns % lanes == 0 else _padded_bias(bias, G, columns, y.dtype)
         packed = scratch("conv2d filters", (G, group_bytes // w.itemsize), w.dtype)
         if packed.size:
             for group, filters in enumerate(w.reshape(G, -1)):
-                pack(packed[group], filters, self.taps, self.pack)
+                launch(pack, packed[group], filters, self.taps, self.pack)
         micro = tuple(block_of(PACKED, y.itemsize, width) for width in self.widths)
-        kernels.conv2d_tiles(
-            y.reshape(-1), with_margins(x, self.pads).reshape(-1), packed.reshape(-1), start.reshape(-1),
-            self.regions, self.runs, self.pieces, self.starts, (*self.p, self._act(y, relu), micro),
+        launch(
+            kernels.conv2d_tiles, y.reshape(-1), with_margins(x, self.pads).reshape(-1), packed.reshape(-1),
+            start.reshape(-1), self.regions, self.runs, self.pieces, self.starts, (*self.p, self._act(y, relu), micro),
         )  # fmt: skip
 
     def _act(self, y: Array, relu: bool) -> int:
@@ -129,6 +127,16 @@ class TilePlan:
         return RELU * relu + STREAM * stream
 
 
+def _padded_bias(bias: Array | None, G: int, columns: int, dtype: Any) -> Array:
+    """For each group the bias, or zeros, in whole vectors."""
+    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+    start = scratch("conv2d start", (G, -(-columns // lanes) * lanes), dtype)
+    launch(start.fill, 0)
+    if bias is not None:
+        launch(np.copyto, start[:, :columns], bias.reshape(G, columns))
+    return start
+
+
 def with_margins(x: Array, pads: Pads) -> Array:
     """x [N, H, W, C] with zeros around it, in scratch memory; x itself where there are none to add."""
     if not any(pads):
@@ -136,7 +144,7 @@ def with_margins(x: Array, pads: Pads) -> Array:
     N, H, W, C = x.shape
     top, bottom, left, right = pads
     padded = scratch("conv2d padded", (N, H + top + bottom, W + left + right, C), x.dtype)
-    pad(padded, x, (top, left))
+    launch(pad, padded, x, (top, left))
     return padded
 
 

@@ -13,6 +13,7 @@ from ...kernels.cpu import conv2d as kernels
 from ...kernels.cpu.micro import COLUMNS, PACKED, ROWS_2, blocks_for
 from ...kernels.cpu.pack import pack, packed_size
 from ...kernels.cpu.simd import VECTOR_BYTES
+from ..launch import launch, launches
 from ..workspace import scratch
 from .conv2d_plan import Map, Pass, TilePlan, tile_plan
 from .conv2d_regions import backward_data_lines, forward_lines
@@ -24,11 +25,13 @@ NARROW_CHANNELS = 12  # below this many channels, backward-data lays its vectors
 NARROW_PIXELS = 256  # of one row of some images, whose products stay in the first-level cache
 
 
+@launches
 def forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry, relu: bool = False) -> None:
     """y = b + conv(x, w), its negative values 0 where `relu` says so; y, x, w channels-last."""
     _forward_plan(g, x.itemsize).run(y, x, w, b, relu)
 
 
+@launches
 def backward_data(dx: Array, dy: Array, w: Array, g: Conv2dGeometry) -> None:
     """dx from dy and w, all channels-last."""
     _backward_data_plan(g, dy.itemsize).run(dx, dy, w)
@@ -60,18 +63,19 @@ def declines_narrow(g: Conv2dGeometry) -> str | None:
     return None
 
 
+@launches
 def backward_data_narrow(dx: Array, dy: Array, w: Array, g: Conv2dGeometry) -> None:
     """dx of few channels, from dy and w, all channels-last."""
     columns = g.KW * g.C
     packed = scratch("conv2d filters", (packed_size(g.KH * g.OC, columns, w.itemsize),), w.dtype)
     offsets, steps = _filter_rows(g)
-    pack(packed, w.reshape(-1), offsets, (columns, g.OC, *steps, COLUMNS))
+    launch(pack, packed, w.reshape(-1), offsets, (columns, g.OC, *steps, COLUMNS))
     start = scratch("conv2d start", (COLUMNS * VECTOR_BYTES // w.itemsize,), w.dtype)
-    start.fill(0)
+    launch(start.fill, 0)
     images = max(1, min(ROWS_2, NARROW_PIXELS // g.OW))
     micro = blocks_for(PACKED, w.itemsize)
     p = ((g.N, g.H, g.W, g.OH, g.OW), (g.C, g.OC, g.KH, g.KW), (g.SH, g.SW, g.PH, g.PW, g.DH), images, micro)
-    kernels.conv2d_backward_data_narrow(dx.reshape(-1), dy.reshape(-1), packed, start, p)
+    launch(kernels.conv2d_backward_data_narrow, dx.reshape(-1), dy.reshape(-1), packed, start, p)
 
 
 @lru_cache(maxsize=1024)
