@@ -8,17 +8,26 @@ from cupy.cuda.compiler import CompileException
 from .source import source, with_source_lines
 
 
-def function(kernel):
-    """The compiled kernel on the current device; called as function(grid, block, args).
+def function(kernel, shared=0):
+    """The compiled kernel on the current device; called as function(grid, block, args, shared_mem=shared).
+
+    shared: bytes of shared memory that its launches give.
 
     Raises:
         RuntimeError: it does not compile; the text shows the compiler's messages with their source lines.
     """
-    return _function(cupy.cuda.runtime.getDevice(), kernel)
+    return _function(cupy.cuda.runtime.getDevice(), kernel, shared)
 
 
 @cache
-def _function(device, kernel):
+def _function(device, kernel, shared):
+    run = _compiled(device, kernel)
+    if shared:  # without asking a block gets 48 KiB, and the arrays that the kernel itself declares count among them
+        run.max_dynamic_shared_size_bytes = shared
+    return run
+
+
+def _compiled(device, kernel):
     try:
         return _module(device, kernel.file, kernel.options).get_function(kernel.name)
     except CompileException as error:

@@ -11,6 +11,8 @@ from .build import library
 GUARD = 256  # bytes before and after every array
 GUARD_BYTE = 0xA5
 GRID = (2**31 - 1, 2**16 - 1, 2**16 - 1)
+SHARED = 99 << 10  # bytes of a block at most, declared and given at the launch: on sm_86, sm_89 and sm_120
+SHARED_DECLARED = 48 << 10
 OUTCOMES = {
     1: "threads wait at a barrier that others do not reach",
     2: "wrote beyond the shared memory that the launch asked for",
@@ -27,10 +29,8 @@ class EmulatedDevice:
     """
 
     name = "cuda-emu"
-    xp = np
     processors = 2
     architecture = 90
-    shared_limit = 227 << 10
 
     def __init__(self, order="forward", flags=(), known=None):
         self.order = order
@@ -86,7 +86,9 @@ class EmulatedDevice:
         assert 1 <= threads <= 1024, f"{kernel.name}: block {block}"
         assert all(1 <= n <= most for n, most in zip(grid, GRID, strict=True)), f"{kernel.name}: grid {grid}"
         assert shared % 16 == 0, f"{kernel.name}: {shared} bytes of shared memory"
-        assert 0 <= shared <= self.shared_limit, f"{kernel.name}: {shared} bytes of shared memory"
+        declared = built.declared_shared()
+        assert declared <= SHARED_DECLARED, f"{kernel.name} declares {declared} bytes of shared memory"
+        assert declared + shared <= SHARED, f"{kernel.name}: {declared} + {shared} bytes of shared memory"
         pointers = (ctypes.c_void_p * len(args))(*(ctypes.addressof(v) for v in values))
         three = ctypes.c_uint * 3
         at = three()

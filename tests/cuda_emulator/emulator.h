@@ -245,6 +245,9 @@ template <int N> inline void copies_wait() {
     }
 }
 
+// Bytes of shared memory that the kernels of a file declare.
+extern "C" size_t declared_shared() { return __start_cuda_shared ? __stop_cuda_shared - __start_cuda_shared : 0; }
+
 enum Outcome { FINISHED, STUCK, BEYOND_SHARED };
 
 namespace emulator {

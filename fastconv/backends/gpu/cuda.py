@@ -20,13 +20,11 @@ class CudaDevice:
     """CuPy's current device. Everything runs on CuPy's current stream."""
 
     name = "gpu"
-    xp = cupy
 
     def __init__(self) -> None:
         properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
         self.processors: int = properties["multiProcessorCount"]
         self.architecture: int = 10 * properties["major"] + properties["minor"]
-        self.shared_limit: int = properties["sharedMemPerBlockOptin"]
 
     def empty(self, shape: Sequence[int], dtype: Any) -> Array:
         return _with_memory(lambda: cupy.empty(tuple(shape), dtype))
@@ -48,9 +46,7 @@ class CudaDevice:
     def launch(
         self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], shared: int = 0
     ) -> None:
-        run = function(kernel)
-        if shared > _SHARED_WITHOUT_ASKING:
-            run.max_dynamic_shared_size_bytes = shared
+        run = function(kernel, shared)
         run(grid, block, tuple(_argument(a) for a in args), shared_mem=shared)
 
     def capture(self, runs: Sequence[Run]) -> Callable[[], None]:
@@ -81,11 +77,13 @@ class _GraphLaunch:
 
 
 _DLPACK_CUDA = 2  # kDLCUDA of dlpack.h
-_SHARED_WITHOUT_ASKING = 48 << 10  # bytes; CUDA gives a block more only where the kernel was set to it
+_NULL = np.intp(0)  # CuPy 13 passes None as 0xffffffff
 
 
 def _argument(a: Any) -> Any:
     """`a` as CuPy passes it: an array of one record by value."""
+    if a is None:
+        return _NULL
     if type(a) is int:
         return np.int32(a)
     return np.asarray(a) if isinstance(a, np.void) else a

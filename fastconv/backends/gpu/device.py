@@ -17,10 +17,8 @@ class Device(Protocol):
     """Memory and launches."""
 
     name: str
-    xp: Any  # the array module: cupy, or numpy for the emulator
     processors: int  # streaming multiprocessors, for choosing how finely to split work
     architecture: int  # compute capability as in sm_75: 75, 80, 86, 89, 90, 100, 120
-    shared_limit: int  # bytes of shared memory that a block may ask for at its launch
 
     def empty(self, shape: Sequence[int], dtype: Any) -> Array:
         """Uninitialised, contiguous in the order of its axes."""
