@@ -1,6 +1,7 @@
 """Figures of whole processes: import, command line, first training step with warm and cold caches, peak memory.
 
-Each round starts a fresh process for every contestant in turn.
+Each round starts a fresh process for every contestant in turn. Processes may keep Python's byte code, whatever this
+one was told: an installed library has its own, and ours, run from its sources, would be the only one without.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def measure(work: Work, peers: list[str], settings: Settings) -> Row:
     with tempfile.TemporaryDirectory(prefix="fastconv-bench-") as folder:
         run = Runs(work, settings, folder)
         if work.operation in IMPORTS:
-            contestants = {n: _importer(s) for n, s in IMPORTS[work.operation].items() if n in (ENGINE, *peers)}
+            contestants = {n: run.importer(s) for n, s in IMPORTS[work.operation].items() if n in (ENGINE, *peers)}
             row.timings = _in_turn(contestants, settings.rounds)
         elif work.operation == "help":
             row.timings = _in_turn({ENGINE: run.help}, settings.rounds)
@@ -55,7 +56,12 @@ class Runs:
     def __init__(self, work: Work, settings: Settings, folder: str) -> None:
         self.request = json.dumps({**work.request(), "operation": "training_step"})
         self.environment = environment(settings.threads, keep_memory=False)
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.folder = folder
+
+    def importer(self, modules: str) -> Callable[[], float]:
+        code = f"import time; t = time.perf_counter(); import {modules}; print(time.perf_counter() - t)"
+        return lambda: float(child.output([sys.executable, "-c", code], self.environment))
 
     def help(self) -> float:
         return child.wall([sys.executable, "-m", "fastconv", "--help"], self.environment)
@@ -106,8 +112,3 @@ def _in_turn(runs: dict[str, Callable[[], float]], rounds: int, warm_up: bool = 
             if i >= 0:
                 times[name].append(seconds)
     return {name: Timing(median(t), min(t), len(t)) for name, t in times.items()}
-
-
-def _importer(modules: str) -> Callable[[], float]:
-    code = f"import time; t = time.perf_counter(); import {modules}; print(time.perf_counter() - t)"
-    return lambda: float(child.output([sys.executable, "-c", code], None))
