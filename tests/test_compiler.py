@@ -20,7 +20,7 @@ F = fc.functional
 def on_backend(backend, request, monkeypatch):
     """The backend under test; fused kernels add in another order, so their eager twins stand in for them here."""
     if "own_fusions" not in request.keywords:
-        for name in ("conv2d_pool_forward", "conv2d_pool_backward"):
+        for name in ("conv2d_pool_forward", "conv2d_pool_backward", "declines_fusion"):
             monkeypatch.setattr(type(backend), name, getattr(Backend, name))
     with fc.use(backend.name):
         yield
@@ -334,6 +334,20 @@ def test_activations_and_pooling_move_into_the_convolution_and_memory_is_shared(
     fused = [call.options.get("activation") for call in plan.calls if call.op.endswith("forward")]
     assert fused == ["relu", "relu", "relu", None, None]
     assert plan.arena_bytes < plan.unshared_bytes
+
+
+def test_what_a_backend_declines_to_fuse_stays_two_calls(backend, monkeypatch):
+    def declines(self, g, pool, kind, dtype):
+        return "grouped" if g.G > 1 else None
+
+    monkeypatch.setattr(type(backend), "declines_fusion", declines)
+    (a, opt_a), (b, opt_b) = twins(small_convnet)
+    step = compiled_step(b, opt_b)
+    x, t = some_batch()
+    assert step(x, t).item() == eager_step(a, opt_a, x, t)
+    assert_same_weights(a, b)
+    ops = [call.op for call in step.plan.calls if call.phase == "forward"]
+    assert ops[:3] == ["conv2d_pool_forward", "conv2d_forward", "avg_pool2d_forward"]
 
 
 def test_a_map_that_somebody_else_reads_is_stored():

@@ -258,6 +258,15 @@ class TestWhatIsDeclined:
             assert reason in declines(*problem, kind)
             check_exact(problem, "max", "relu", rng)
 
+    def test_plans_keep_deep_convolutions_and_their_pooling_apart(self):
+        for name, (shape, w, padding) in {"shallow": ((2, 3, 16, 16), (32, 3, 5, 5), 0), **LAYERS}.items():
+            g = Conv2dGeometry.from_shapes(shape, w, padding=padding)
+            assert CPU.declines_fusion(g, Pool2dGeometry.from_shape(g.y_shape, 2), "max", "float32") is None, name
+        g = Conv2dGeometry.from_shapes((2, 96, 14, 14), (64, 96, 5, 5))
+        problem = g, Pool2dGeometry.from_shape(g.y_shape, 2)
+        assert "first-level" in CPU.declines_fusion(*problem, "avg", "float32")
+        assert "float32" in CPU.declines_fusion(*problem, "max", "float64")
+
     def test_float64_goes_through_the_plain_calls(self, rng):
         problem = layer("lenet_c1")
         arrays = drawn(rng, problem[0], floats, dtype="float64")

@@ -161,6 +161,10 @@ class Backend(ABC):
         a = self.conv2d_forward(x, w, b, g, activation=activation, out=kept_out)
         return self.avg_pool2d_forward(a, pool, out=y_out), a
 
+    def declines_fusion(self, g: Conv2dGeometry, pool: Pool2dGeometry, kind: str, dtype: Any) -> str | None:
+        """Why the parts serve a plan better than `conv2d_pool_forward` and its backward, or None."""
+        return None
+
     def conv2d_pool_backward(
         self, dy: Array, y: Array, kept: Array, x: Array, w: Array, g: Conv2dGeometry, pool: Pool2dGeometry, *,
         kind: str, activation: str | None = None, needs_dx: bool = True,

@@ -136,7 +136,7 @@ class Compiled:
         for value in entered:
             value.array = None
         plan = Plan(tape.calls, entered, tuple(s.value for s in results))
-        fuse(plan)
+        fuse(plan, be)
         _name_algorithms(plan, be)
         return Replay(plan, be, list(tape.seeds.values()))
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backends.base import Backend
 from .plan import Call, Plan, Value
 
 _WITH_EPILOGUE = ("conv2d_forward", "linear_forward")
 
 
-def fuse(plan: Plan) -> None:
-    """Shorten `plan` in place; the results stay the same, bit for bit."""
+def fuse(plan: Plan, be: Backend) -> None:
+    """Shorten `plan` in place, for `be`; the results stay the same, bit for bit."""
     drop_unread(plan)
     activate_in_epilogue(plan)
-    pool_in_epilogue(plan)
+    pool_in_epilogue(plan, be)
 
 
 def drop_unread(plan: Plan) -> None:
@@ -44,22 +45,21 @@ def activate_in_epilogue(plan: Plan) -> None:
             plan.calls.remove(call)
 
 
-def pool_in_epilogue(plan: Plan) -> None:
+def pool_in_epilogue(plan: Plan, be: Backend) -> None:
     """conv2d (with its activation) followed by its pooling: one call, and one for the whole backward of the three."""
     for call in list(plan.calls):
         if call.op in ("max_pool2d_forward", "avg_pool2d_forward"):
-            _fuse_pool(plan, call)
+            _fuse_pool(plan, call, be)
 
 
-def _fuse_pool(plan: Plan, pool: Call) -> None:
+def _fuse_pool(plan: Plan, pool: Call, be: Backend) -> None:
     a, geometry = pool.inputs
     conv = next((c for c in plan.calls if c.op == "conv2d_forward" and c.outputs[0] is a), None)
     if conv is None or a in {value.owner for value in plan.results}:
         return
-    backward = _pool_backward(plan, pool, conv)
-    if backward is None:
+    kind, backward = pool.op[:3], _pool_backward(plan, pool, conv)
+    if backward is None or be.declines_fusion(conv.geometry, geometry, kind, a.dtype) is not None:
         return
-    kind = pool.op[:3]
     activation = conv.options.get("activation")
     options = {"kind": kind} | ({"activation": activation} if activation else {})
     y = pool.outputs[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...errors import ShapeError
@@ -12,7 +14,14 @@ from ..checks import require, require_activation, require_float
 from ..host import Array, HostMemory, as_channels_last, as_flat, result
 from ..launch import launch, launches, made_of_calls
 from ..workspace import scratch
-from .conv2d_pool_plan import backward_plan, declines, declines_backward, forward_plan, weight_of_largest_plan
+from .conv2d_pool_plan import (
+    backward_plan,
+    declines,
+    declines_backward,
+    declines_depth,
+    forward_plan,
+    weight_of_largest_plan,
+)
 
 _NOTHING = np.empty(0, np.float32)
 
@@ -48,6 +57,9 @@ class CpuConv2dPool(HostMemory):
         given = _flat(x), _flat(w), b.reshape(-1)
         launch(kernels.conv2d_pool_forward, as_flat(y), _bytes(kept), *given, packed, start, room, plan.tile, plan.p)
         return y, kept
+
+    def declines_fusion(self, g: Conv2dGeometry, pool: Pool2dGeometry, kind: str, dtype: Any) -> str | None:
+        return "other than float32" if dtype != "float32" else declines(g, pool, kind) or declines_depth(g)
 
     @launches
     def conv2d_pool_backward(
