@@ -28,6 +28,8 @@ def save(model: Module, path: Path_) -> None:
     Raises:
         DataError: the file cannot be written.
     """
+    if not isinstance(model, Module):
+        raise ArgumentError(f"save: give a model and a path, in this order; got {type(model).__name__} as the model")
     metadata = {"format": FORMAT}
     name = getattr(model, "name", None)
     if isinstance(name, str) and MODELS.get(name) is type(model):

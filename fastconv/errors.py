@@ -6,7 +6,12 @@ working. Messages name the operation, the rule that was broken, the values and a
 
 
 class FastconvError(Exception):
-    """The base of all errors of this package."""
+    """The base of all errors of this package.
+
+    layer: the innermost layer of a network in whose forward it was raised, None elsewhere.
+    """
+
+    layer: object = None
 
 
 class ShapeError(FastconvError, ValueError):

@@ -6,12 +6,20 @@ from typing import Any
 
 import numpy as np
 
+from .errors import ArgumentError
+
 _generator = np.random.default_rng()
 
 
 def manual_seed(seed: int) -> None:
-    """Start the stream again from `seed`: the same program then makes the same weights and drops the same units."""
+    """Start the stream again from `seed`: the same program then makes the same weights and drops the same units.
+
+    Raises:
+        ArgumentError: the seed is not a whole number from 0.
+    """
     global _generator
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ArgumentError(f"manual_seed: seed must be a whole number from 0, got {seed!r}")
     _generator = np.random.default_rng(seed)
 
 

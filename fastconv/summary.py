@@ -11,7 +11,7 @@ from .autograd.tensor import Tensor
 from .backends import select
 from .errors import ShapeError
 from .nn.mode import evaluation_mode
-from .nn.module import Module, Parameter, observe
+from .nn.module import Module, observe
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +35,7 @@ class Summary:
     """Rows in the order in which the layers run. Printing it gives a table, `rich.print` a coloured one."""
 
     model: str
-    input_shape: tuple[int, ...]
+    input_shapes: tuple[tuple[int, ...], ...]
     rows: tuple[Row, ...]
 
     @property
@@ -68,8 +68,9 @@ class Summary:
         from rich import box
         from rich.table import Table
 
-        one = " x ".join(map(str, self.input_shape))
-        table = Table(title=f"{self.model}, input {one}", box=box.SIMPLE_HEAD, show_footer=True, title_justify="left")
+        sizes = " and ".join(" x ".join(map(str, shape)) for shape in self.input_shapes)
+        title = f"{self.model}, input{'s' if len(self.input_shapes) > 1 else ''} {sizes}"
+        table = Table(title=title, box=box.SIMPLE_HEAD, show_footer=True, title_justify="left")
         table.add_column("layer", footer="total")
         table.add_column("kind")
         table.add_column("output shape", justify="right")
@@ -83,23 +84,25 @@ class Summary:
         return table
 
 
-def summary(model: Module, input_shape: Sequence[int]) -> Summary:
+def summary(model: Module, *input_shapes: Sequence[int]) -> Summary:
     """Run one image of zeros, shape (C, H, W) or what else one item of a batch is, and write down every layer.
+
+    One shape for each input of the model's forward.
 
     A layer is a module without modules inside, or one with parameters of its own. The model is as it was afterwards.
 
     Raises:
         ShapeError: the input does not fit the model; the text is that of the layer that cannot take it.
     """
-    input_shape = tuple(int(n) for n in input_shape)
-    if not input_shape or min(input_shape) < 1:
-        raise ShapeError(f"summary: input_shape must be that of one image, (C, H, W), got {input_shape}")
+    shapes = tuple(tuple(map(int, shape)) for shape in input_shapes)
+    if not shapes or min(min(shape, default=0) for shape in shapes) < 1:
+        raise ShapeError(f"summary: input_shape must be that of one image, (C, H, W), got {shapes}")
     names = {id(module): name for name, module in model.named_modules()}
     rows: list[Row] = []
     counted: set[int] = set()
 
     def write_down(module: Module, inputs: tuple[Any, ...], y: Any) -> None:
-        own = [v for v in vars(module).values() if isinstance(v, Parameter)]
+        own = [p for _, p in module.own_parameters()]
         if not own and any(True for _ in module.named_children()):
             return
         fresh = [p for p in own if id(p) not in counted]
@@ -110,8 +113,8 @@ def summary(model: Module, input_shape: Sequence[int]) -> Summary:
         rows.append(Row(name, type(module).__name__, y.shape[1:], parameters, size, multiplications))
 
     with evaluation_mode(model), no_grad(), observe(write_down):
-        model(_zeros(model, input_shape))
-    return Summary(type(model).__name__, input_shape, tuple(rows))
+        model(*(_zeros(model, shape) for shape in shapes))
+    return Summary(type(model).__name__, shapes, tuple(rows))
 
 
 def _zeros(model: Module, shape: tuple[int, ...]) -> Tensor:

@@ -18,11 +18,10 @@ def set_threads(n: int) -> None:
     """
     kernels = _kernels()
     n = whole_number("set_threads", "n", n)
-    if not 1 <= n <= kernels.most_threads():
-        raise ArgumentError(
-            f"set_threads: n must be from 1 to {kernels.most_threads()}, got {n}; start Python with the environment "
-            f"variable NUMBA_NUM_THREADS={max(n, 1)} to allow more"
-        )
+    most = kernels.most_threads()
+    if not 1 <= n <= most:
+        more = f"; start Python with the environment variable NUMBA_NUM_THREADS={n} to allow more" if n > most else ""
+        raise ArgumentError(f"set_threads: n must be from 1 to {most}, got {n}{more}")
     kernels.set_threads(n)
 
 

@@ -6,7 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..backends.base import Array, Backend
-from ..errors import BackendError, DTypeError
+from ..errors import ArgumentError, BackendError, DTypeError
 from .mode import is_recording
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Function:
         """Run `forward` on the arrays of `inputs` (tensors, None for an optional one) and record the step.
 
         Raises:
+            ArgumentError: something else than tensors is among the inputs.
             BackendError: the tensors live on different backends.
             DTypeError: their floating types differ.
         """
@@ -71,10 +72,18 @@ class Function:
         if not data.ndim:
             data = backend.asarray(data)  # NumPy's own operators return a scalar where no axis is left
         recorded = is_recording() and any(step.needs_grad)
+        if recorded and data.dtype.kind != "f":
+            raise DTypeError(
+                f"{cls.name}: the result would be {data.dtype}, got {', '.join(str(t.dtype) for t in present)}; "
+                f"convert the whole numbers with .astype('float32')"
+            )
         return present[0].derived(data, step if recorded else None)
 
     @classmethod
     def _one_backend(cls, tensors: list[Tensor]) -> Backend:
+        for value in tensors:
+            if not hasattr(value, "backend"):
+                raise ArgumentError(f"{cls.name}: {type(value).__name__} is no tensor; make one with fc.tensor(...)")
         first = tensors[0]
         for t in tensors[1:]:
             if t.backend is not first.backend:
@@ -85,7 +94,7 @@ class Function:
             if t.data.dtype != first.data.dtype and t.data.dtype.kind == first.data.dtype.kind == "f":
                 raise DTypeError(
                     f"{cls.name}: tensors of {first.data.dtype} and {t.data.dtype} cannot be mixed; "
-                    f"convert one with .astype({str(first.data.dtype)!r})  "
+                    f"convert what is not float32 with .astype('float32')  "
                     f"(shapes {', '.join(str(tuple(s.shape)) for s in tensors)})"
                 )
         return first.backend

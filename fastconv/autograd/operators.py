@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..backends.base import Array, Backend
-from ..errors import ShapeError
+from ..errors import ArgumentError, ShapeError
 from .function import Function
 
 if TYPE_CHECKING:
@@ -66,6 +68,19 @@ class Operators:
     def transpose(self, *axes: int) -> Tensor:
         """Axes in another order; all reversed where none are given."""
         return Transpose.apply(self, axes=axes or tuple(reversed(range(self.ndim))))  # type: ignore[attr-defined]
+
+    @property
+    def T(self) -> Tensor:
+        """All axes reversed."""
+        return self.transpose()
+
+    def argmax(self, axis: int | None = None) -> Tensor:
+        """The place of the largest element along `axis`, or among all; no gradient goes through it."""
+        t: Any = self
+        return t.constant(t.data.argmax(axis), dtype="int64")
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return Pick.apply(self, key=key)
 
     def _operand(self, other: Any) -> Tensor:
         return other if isinstance(other, Operators) else self.constant(other)  # type: ignore[attr-defined,return-value]
@@ -177,6 +192,25 @@ class Sum(Function):
     def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
         shape, kept_shape = self.saved
         return (be.zeros(shape, dy.dtype) + dy.reshape(kept_shape),)
+
+
+class Pick(Function):
+    """Elements by numbers and slices, as NumPy's basic indexing."""
+
+    name = "pick"
+
+    def forward(self, be: Backend, a: Array, *, key: Any) -> Array:
+        for part in key if isinstance(key, tuple) else (key,):
+            if not (part is None or part is ... or isinstance(part, int | np.integer | slice)):
+                raise ArgumentError(f"pick: t[...] takes whole numbers and slices, got {part!r:.40}; see t.numpy()")
+        self.save(a.shape, key)
+        return be.asarray(a[key])
+
+    def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
+        shape, key = self.saved
+        dx = be.zeros(shape, dy.dtype)
+        dx[key] = dy
+        return (dx,)
 
 
 class Reshape(Function):

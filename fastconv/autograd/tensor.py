@@ -91,8 +91,23 @@ class Tensor(Operators):
             raise ShapeError(f"item() needs a tensor with one element, this one has shape {self.shape}")
         return self.numpy().item()
 
+    def tolist(self) -> Any:
+        """The values as Python numbers in nested lists."""
+        return self.numpy().tolist()
+
     def __float__(self) -> float:
         return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ArgumentError(f"a tensor of shape {self.shape} is neither true nor false: compare t.numpy()")
+        return bool(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
 
     # Copies with a change ---------------------------------------------------------------------------------------------
 
@@ -113,9 +128,9 @@ class Tensor(Operators):
         """What the step `source` made on this tensor's backend."""
         return Tensor(data, self.backend, requires_grad=source is not None, source=source)
 
-    def constant(self, value: Any) -> Tensor:
-        """A number or an array as a tensor of this one's type and backend, without a gradient."""
-        return Tensor(self.backend.asarray(value, self.dtype), self.backend)
+    def constant(self, value: Any, dtype: Any = None) -> Tensor:
+        """A number or an array as a tensor on this one's backend, of its type unless given, without a gradient."""
+        return Tensor(self.backend.asarray(value, dtype or self.dtype), self.backend)
 
     # Backward ---------------------------------------------------------------------------------------------------------
 
@@ -193,11 +208,14 @@ def tensor(data: Any, requires_grad: bool = False, dtype: Any = None) -> Tensor:
 
     Python floats and whole numbers become float32 and int64, float64 arrays stay float64. The memory of `data` is
     shared where it already lies as the backend needs it.
+
+    Raises:
+        DTypeError: the elements are no real numbers.
     """
     if isinstance(data, Tensor):
         data = data.data if data.backend is select.current() else data.numpy()
     backend = select.current()
-    return Tensor(as_array(backend, data, dtype), backend, requires_grad=requires_grad)
+    return Tensor(_real(as_array(backend, data, dtype)), backend, requires_grad=requires_grad)
 
 
 def as_tensor(value: Any) -> Tensor:
@@ -215,5 +233,11 @@ def as_array(backend: Backend, data: Any, dtype: Any = None) -> Array:
     """On `backend`; Python numbers become float32 or int64, arrays keep their type."""
     array = backend.asarray(data, dtype)
     if dtype is None and not hasattr(data, "dtype"):
-        return backend.asarray(array, "float32" if array.dtype.kind == "f" else "int64")
+        return backend.asarray(_real(array), "float32" if array.dtype.kind == "f" else "int64")
+    return array
+
+
+def _real(array: Array) -> Array:
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"tensors hold real numbers, got {array.dtype}")
     return array

@@ -23,7 +23,7 @@ class Watch:
         modules = [module for _, module in model.named_modules()]
         self._model = model
         self._attributes = [vars(module) for module in modules]
-        self._seen = [dict(attributes) for attributes in self._attributes]
+        self._seen = [_copied(attributes) for attributes in self._attributes]
         self._modules = [(module, _options(module)) for module in modules]
         self._arrays = [(p, p.data, p.requires_grad) for p in params]
 
@@ -34,7 +34,7 @@ class Watch:
 
     def modes(self) -> tuple[bool, ...]:
         """Which modules are in training mode."""
-        return tuple([attributes["training"] for attributes in self._attributes])
+        return tuple([attributes.get("training", True) for attributes in self._attributes])
 
     def changed(self) -> bool:
         """Whether layers, options, whole arrays or `requires_grad` differ; values inside arrays may."""
@@ -48,7 +48,7 @@ class Watch:
             pass
         if self._differs():
             return True
-        self._seen = [dict(attributes) for attributes in self._attributes]  # with other modes
+        self._seen = [_copied(attributes) for attributes in self._attributes]  # with other modes
         return False
 
     def _differs(self) -> bool:
@@ -59,7 +59,14 @@ class Watch:
         )
 
 
+def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes, and copies of lists and dicts, to which layers may be added later."""
+    return {name: value.copy() if isinstance(value, list | dict) else value for name, value in attributes.items()}
+
+
 def _options(module: Module) -> dict[str, Any]:
     return {
-        name: value for name, value in vars(module).items() if name != "training" and not isinstance(value, np.ndarray)
+        name: value
+        for name, value in _copied(vars(module)).items()
+        if name != "training" and not isinstance(value, np.ndarray)
     }

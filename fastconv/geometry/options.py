@@ -78,7 +78,8 @@ def frozen(op: str, what: str, value: Any, *shapes: tuple[int, ...]) -> Any:
         return operator.index(value)
     except TypeError:
         seen = ", ".join(f"{name} {shape}" for name, shape in zip("xw", shapes, strict=False))
-        raise ArgumentError(f"{op}: {what} must be made of whole numbers, got {value!r}  ({seen})") from None
+        seen = f"  ({seen})" if seen else ""
+        raise ArgumentError(f"{op}: {what} must be made of whole numbers, got {value!r}{seen}") from None
 
 
 def whole_number(op: str, what: str, value: Any) -> int:

@@ -51,6 +51,9 @@ class LectureParams(MutableMapping[str, Array]):
     def __len__(self) -> int:
         return len(self._parameters)
 
+    def __repr__(self) -> str:
+        return f"params({', '.join(f'{name} {tuple(value.shape)}' for name, value in self.items())})"
+
     def view(self, name: str, array: Array) -> Array:
         """An array that belongs to parameter `name`, its gradient say, in the lectures' shape."""
         return array.T if array.ndim == 2 else array

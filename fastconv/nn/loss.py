@@ -18,3 +18,6 @@ class CrossEntropyLoss(Module):
 
     def forward(self, logits: Any, labels: Any) -> Tensor:
         return cross_entropy(logits, labels, self.reduction)
+
+    def options(self) -> str:
+        return f"reduction={self.reduction!r}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from ..autograd.tensor import Tensor, as_array
 from ..backends import select
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, FastconvError, ShapeError
 
+M = TypeVar("M")
 Observer = Callable[["Module", tuple[Any, ...], Any], None]
 _observers: ContextVar[tuple[Observer, ...]] = ContextVar("fastconv_observers", default=())
 
@@ -33,7 +34,11 @@ class Module:
 
         def forward(self, x):
             return fc.functional.relu(self.conv(x))
+
+    Attributes may also be lists, tuples and dicts of parameters and modules.
     """
+
+    training = True  # of the class too, so that a subclass that forgets super().__init__() works all the same
 
     def __init__(self) -> None:
         self.training = True
@@ -43,7 +48,13 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def __call__(self, *inputs: Any) -> Any:
-        y = self.forward(*inputs)
+        try:
+            y = self.forward(*inputs)
+        except FastconvError as error:
+            _note_layer(error, self)
+            raise
+        if y is None:
+            raise ArgumentError(f"{type(self).__name__}.forward returned nothing: end it with `return`")
         for observer in _observers.get():
             observer(self, inputs, y)
         return y
@@ -51,10 +62,12 @@ class Module:
     # What it consists of ----------------------------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules directly inside, in the order they were set."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
+        """The modules directly inside, in the order they were set; one in a list by the list's name and its place."""
+        yield from _members(vars(self), Module)
+
+    def own_parameters(self) -> list[tuple[str, Parameter]]:
+        """The parameters directly inside, in the order they were set, not those of modules inside."""
+        return list(_members(vars(self), Parameter))
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module and all inside it, by dotted name."""
@@ -66,8 +79,8 @@ class Module:
         """All parameters by dotted name, in the order they were set; a shared one comes once."""
         seen: set[int] = set()
         for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Parameter) and id(value) not in seen:
+            for name, value in module.own_parameters():
+                if id(value) not in seen:
                     seen.add(id(value))
                     yield f"{prefix}.{name}" if prefix else name, value
 
@@ -95,6 +108,17 @@ class Module:
         """Forget all gradients."""
         for p in self.parameters():
             p.grad = None
+
+    def to(self, backend: str) -> Self:
+        """Move all parameters to another backend, in place. Make the optimizer afterwards: its arrays lie beside them.
+
+        Raises:
+            BackendError: there is no such backend, or it cannot be used here.
+        """
+        target = select.get(backend)
+        for p in self.parameters():
+            p.data, p.backend, p.grad = target.asarray(p.numpy()), target, None
+        return self
 
     # Values -----------------------------------------------------------------------------------------------------------
 
@@ -129,6 +153,25 @@ class Module:
     def options(self) -> str:
         """The options that `repr` shows."""
         return ""
+
+
+def _members(attributes: Mapping[str, Any], kind: type[M]) -> Iterator[tuple[str, M]]:
+    """What is of this kind among the attributes, and in the lists, tuples and dicts among them."""
+    for name, value in attributes.items():
+        if isinstance(value, kind):
+            yield name, value
+        elif isinstance(value, list | tuple):
+            yield from _members({f"{name}.{i}": item for i, item in enumerate(value)}, kind)
+        elif isinstance(value, dict):
+            yield from _members({f"{name}.{key}": item for key, item in value.items()}, kind)
+
+
+def _note_layer(error: FastconvError, module: Module) -> None:
+    """Note beside the error which layer of `module` raised it; a module further out notes the longer name."""
+    error.layer = error.layer or module
+    name = next((name for name, inside in module.named_modules() if inside is error.layer), "")
+    if name:
+        error.__notes__ = [f"in layer {name} of {type(module).__name__}: {error.layer!r}"]
 
 
 @contextmanager

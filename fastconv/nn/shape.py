@@ -19,6 +19,9 @@ class Flatten(Module):
     def forward(self, x: Any) -> Tensor:
         return flatten(x, self.start_dim)
 
+    def options(self) -> str:
+        return f"start_dim={self.start_dim}"
+
 
 class Identity(Module):
     """Its input, unchanged."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ..autograd.tensor import Tensor
 from ..backends.base import Array, Backend
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, BackendError, ShapeError
 
 
 class Optimizer:
@@ -22,6 +22,7 @@ class Optimizer:
         self.params = list(params)
         if not self.params:
             raise ArgumentError(f"{type(self).__name__}: there are no parameters to train")
+        self.backend = self.params[0].backend
         self.lr = require(self, "lr", lr)
         self.weight_decay = require(self, "weight_decay", weight_decay)
         self.steps = 0
@@ -29,14 +30,30 @@ class Optimizer:
             slot: [p.backend.zeros(p.shape, p.dtype) for p in self.params] for slot in self.slots
         }
 
+    def __repr__(self) -> str:
+        first = {"lr": self.lr, "weight_decay": self.weight_decay}
+        own = {name: v for name, v in vars(self).items() if isinstance(v, int | float | tuple)}
+        options = ", ".join(f"{k}={v}" for k, v in (first | own).items() if k not in ("slots", "steps"))
+        return f"{type(self).__name__}(of {len(self.params)} parameters, {options}; {self.steps} steps done)"
+
     def step(self) -> None:
-        """One update of every parameter that has a gradient."""
-        self.steps += 1
+        """One update of every parameter that has a gradient.
+
+        Raises:
+            ArgumentError: no parameter has a gradient.
+            BackendError: the parameters were moved to another backend since the optimizer was made.
+        """
+        if self.params[0].backend is not self.backend:
+            raise BackendError(
+                f"{type(self).__name__}.step: its arrays are on the {self.backend.name} backend, the parameters on the "
+                f"{self.params[0].backend.name} backend; make the optimizer after moving the model"
+            )
         with_grad = [(i, p, p.grad) for i, p in enumerate(self.params) if p.grad is not None]
         if not with_grad:
             raise ArgumentError(f"{type(self).__name__}.step: no parameter has a gradient; call backward() first")
+        self.steps += 1
         state = {slot: [arrays[i] for i, _, _ in with_grad] for slot, arrays in self.state.items()}
-        self.update(self.params[0].backend, [p.data for _, p, _ in with_grad], [g.data for _, _, g in with_grad], state)
+        self.update(self.backend, [p.data for _, p, _ in with_grad], [g.data for _, _, g in with_grad], state)
 
     def update(self, be: Backend, params: list[Array], grads: list[Array], state: dict[str, list[Array]]) -> None:
         """Change `params` and `state` in place."""

@@ -29,6 +29,10 @@ class Schedule:
         self.steps = 0
         self.apply()
 
+    def __repr__(self) -> str:
+        rates = f"first lr {self.base_lr:g}, now {self.optimizer.lr:g}"
+        return f"{type(self).__name__}({rates} after {self.steps} steps)"
+
     def rate(self) -> float:
         """The learning rate after `self.steps` steps."""
         raise NotImplementedError

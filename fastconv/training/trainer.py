@@ -69,6 +69,12 @@ class Trainer:
         self._tally = Tally(self._backend)
         self._recipe: dict[str, Any] = {}
 
+    def __repr__(self) -> str:
+        steps = "eager" if self._compiled is None else "compiled"
+        return (
+            f"Trainer({type(self.model).__name__}, {self.optimizer!r}, {steps} steps, {len(self.history)} epochs done)"
+        )
+
     def fit(
         self, train: tuple[Any, Any], validation: tuple[Any, Any] | None = None, *, epochs: int, batch_size: int = 100,
         resume: bool = False,
