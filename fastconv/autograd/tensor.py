@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..backends import select
 from ..backends.base import Array, Backend
 from ..errors import ArgumentError, DTypeError, FastconvError, ShapeError
@@ -235,6 +237,13 @@ def as_array(backend: Backend, data: Any, dtype: Any = None) -> Array:
     if dtype is None and not hasattr(data, "dtype"):
         return backend.asarray(_real(array), "float32" if array.dtype.kind == "f" else "int64")
     return array
+
+
+def host_array(data: Any) -> Any:
+    """In main memory, in whatever order it lies there; Python numbers become float32 or int64 as in `tensor`."""
+    if hasattr(data, "dtype"):
+        return np.asarray(data)
+    return tensor(data).numpy()
 
 
 def _real(array: Array) -> Array:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..autograd.function import Function
 from ..autograd.tensor import Tensor, as_tensor, as_tensors
 from ..backends.base import Array, Backend
@@ -73,8 +75,15 @@ def softmax(x: Any) -> Tensor:
 
 
 def class_indices(labels: Any) -> Tensor:
-    """Labels as whole numbers (N,): one-hot rows (N, classes) become the place of their largest element."""
+    """Labels as whole numbers (N,): one-hot rows (N, classes) become the place of their one.
+
+    Raises:
+        ArgumentError: a row is not one-hot (looked at in main memory only, not on a device).
+    """
     labels = as_tensor(labels)
-    be = labels.backend
-    data = labels.data.argmax(1) if labels.ndim == 2 else labels.data
+    be, data = labels.backend, labels.data
+    if labels.ndim == 2:
+        if isinstance(data, np.ndarray) and not (((data == 0) | (data == 1)).all() and (data.sum(1) == 1).all()):
+            raise ArgumentError("labels: every row must be one-hot, zeros and a single 1; shares are not implemented")
+        data = data.argmax(1)
     return Tensor(be.asarray(data, "int64") if data.dtype.kind in "iu" else data, be)

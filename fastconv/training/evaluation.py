@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..autograd.mode import no_grad
-from ..autograd.tensor import tensor
+from ..autograd.tensor import host_array, tensor
 from ..backends import select
 from ..data.batches import batches
 from ..nn.mode import evaluation_mode
@@ -35,7 +35,7 @@ def evaluate(model: Module, x: Any, t: Any, batch_size: int = 500, *, loss: Any 
     labels = class_indices(t).numpy()
     total, guesses = 0.0, []
     with evaluation_mode(model), no_grad(), on_device_of(model):
-        for x_batch, t_batch in batches(np.asarray(x), labels, batch_size, shuffle=False):
+        for x_batch, t_batch in batches(host_array(x), labels, batch_size, shuffle=False):
             scores = model(tensor(x_batch))
             total += loss(scores, tensor(t_batch)).item() * len(t_batch)
             guesses.append(scores.numpy().argmax(1))

@@ -6,14 +6,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import random
-from ..autograd.tensor import Tensor, tensor
+from ..autograd.tensor import Tensor, host_array, tensor
 from ..checkpoint import require_same
 from ..compiler.compile import compile as compiled
 from ..data.batches import Transform, batches, count_batches
 from ..errors import ArgumentError, DataError, DivergenceError, UnsupportedError
+from ..geometry import whole_number
 from ..nn import CrossEntropyLoss
 from ..nn.module import Module
 from ..ops.loss import class_indices
@@ -89,8 +88,10 @@ class Trainer:
             DivergenceError: the loss is no longer a finite number.
             TrainingInterrupted: Ctrl-C was pressed; the batch in hand was finished and a checkpoint written.
             DataError, ArgumentError: nothing to resume, or a checkpoint of another network or recipe.
+            ArgumentError: train or validation is no pair, or epochs no whole number.
         """
-        x, labels = np.asarray(train[0]), class_indices(train[1]).numpy()
+        (x, labels), epochs = _images_and_labels("train", train), whole_number("fit", "epochs", epochs)
+        validation = None if validation is None else _images_and_labels("validation", validation)
         per_epoch = count_batches(len(x), batch_size)
         self._recipe = {
             "seed": self.seed, "batch_size": batch_size, "images": len(x),
@@ -241,3 +242,10 @@ class Trainer:
         self.model.load_state_dict(state.model)
         self.history, self._tally = history, tally
         self._epoch, self._batch = facts["epoch"], facts["batch"]
+
+
+def _images_and_labels(name: str, data: Any) -> tuple[Any, Any]:
+    """Both as NumPy arrays, the labels as whole numbers."""
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise ArgumentError(f"fit: {name} must be a pair (images, labels), got {type(data).__name__}")
+    return host_array(data[0]), class_indices(data[1]).numpy()
