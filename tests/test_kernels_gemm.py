@@ -27,6 +27,8 @@ SIZES = [
     (1, 19, 4321),  # few rows: by the rows of w
     (8, 150, 600),
     (20, 900, 300),  # several chunks of columns
+    (30, 400, 2000),  # and several parts of the sum, where both operands lie along it
+    (1030, 600, 1000),  # parts that would take too much memory
 ]
 SPELLINGS = [(False, False), (True, False), (False, True), (True, True)]
 

@@ -21,7 +21,10 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any) -> None:
         backend = select.current()
-        super().__init__(as_array(backend, data), backend, requires_grad=True)
+        given = as_array(backend, data)
+        own = backend.empty(given.shape, given.dtype)  # where vectors of kernels do not lie across cache lines
+        own[...] = given
+        super().__init__(own, backend, requires_grad=True)
 
 
 class Module:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...kernels.cpu import gemm as kernels
+from ...kernels.cpu.dots import SIDE, dot_tile, rows_by_rows
 from ...kernels.cpu.gemm import COPIED, IN_PLACE, TRANSPOSED
 from ...kernels.cpu.matvec import ROWS_OF_W, few_rows
 from ...kernels.cpu.micro import COLUMNS, PACKED, PANELS, ROWS_2, block_address, blocks_for
@@ -30,7 +31,11 @@ PACKED_BYTES = 384 * 1024  # of b that a chunk goes through: they stay in the se
 CHUNK_ROWS = 512  # of a, at least, that share a packed b
 CHUNKS = 16  # wanted, so that threads have equal shares; half as many where each packs a as well
 CHUNK_FLOPS = 5e5  # that are worth a chunk,
-BACKWARD_FLOPS = 2e6  # or where each chunk packs a as well
+BACKWARD_FLOPS = 2e6  # or where each chunk packs a as well,
+DOTS_FLOPS = 8e4  # or where none packs anything
+PART_BYTES = 3584  # of a row in a part: a tile's rows stay in the first-level cache
+SHORT_BYTES = 4 * VECTOR_BYTES  # of a row that is not worth folding its vectors
+PARTS_BYTES = 4 * 1024 * 1024  # of the parts' sums
 _NOTHING = {item: np.empty(0, f"float{8 * item}") for item in (4, 8)}
 
 
@@ -85,8 +90,14 @@ def gemm(c: Array, a: Array, b: Array, bias: Array | None = None, *, relu: bool 
     """c [M, N] = act(bias [N] + a [M, K] b [K, N]); any strides in a, b and bias, c contiguous."""
     (M, N), K = c.shape, a.shape[1]
     (a, a_turned), (b, b_turned) = _lying(a), _lying(b)
-    p = product_plan(M, N, K, a_turned, b_turned, c.itemsize)
-    launch(kernels.gemm, c.reshape(-1), a.reshape(-1), b.reshape(-1), _bias(bias, c), _with_relu(p, relu))
+    operands = a.reshape(-1), b.reshape(-1), _bias(bias, c)
+    cut = dots_plan(M, N, K, c.itemsize) if b_turned and not a_turned else None
+    if cut is None:
+        p = product_plan(M, N, K, a_turned, b_turned, c.itemsize)
+        launch(kernels.gemm, c.reshape(-1), *operands, _with_relu(p, relu))
+    else:
+        parts = scratch("parts of a product", cut[:1], c.dtype)
+        launch(rows_by_rows, c.reshape(-1), parts, *operands, dot_tile(c.itemsize), (*cut[1], int(relu)))
 
 
 def outer(c: Array, sums: Array, a: Array, b: Array) -> None:
@@ -151,6 +162,24 @@ def product_plan(
     a_steps, b_steps = (1, M) if a_turned else (K, 1), (K, 1) if b_turned else (1, N)
     micro = (lanes, *narrow), (width, *wide)
     return (M, N, K), (*a_steps, reading), b_steps, (size, min(per_chunk, blocks), depth), 0, micro
+
+
+@lru_cache(maxsize=1024)
+def dots_plan(M: int, N: int, K: int, item: int) -> tuple[int, Numbers] | None:
+    """Cut rows by rows: elements of the parts' sums, (M, N, K, rows of x and of w a chunk, steps a part); None where
+    sums are too short to be worth folding, or the parts would take too much memory."""
+    parts = max(1, -(-K * item // PART_BYTES))
+    depth = max(1, -(-K // (16 * parts))) * 16
+    if K * item < SHORT_BYTES or parts > 1 and parts * M * N * item > PARTS_BYTES:
+        return None
+    groups_n = -(-N * depth * item // PACKED_BYTES)
+    wanted = min(CHUNKS, 2 * M * N * K / DOTS_FLOPS) / max(1, parts * groups_n)
+    return M * N * parts if parts > 1 else 0, (M, N, K, _rows_each(M, wanted), _rows_each(N, groups_n), depth)
+
+
+def _rows_each(rows: int, groups: float) -> int:
+    """Rows of one of so many groups, in whole tiles."""
+    return max(1, -(-rows // (SIDE * max(1, int(groups))))) * SIDE
 
 
 def _blocks_a_chunk(
