@@ -170,7 +170,7 @@ def dots_plan(M: int, N: int, K: int, item: int) -> tuple[int, Numbers] | None:
     sums are too short to be worth folding, or the parts would take too much memory."""
     parts = max(1, -(-K * item // PART_BYTES))
     depth = max(1, -(-K // (16 * parts))) * 16
-    if K * item < SHORT_BYTES or parts > 1 and parts * M * N * item > PARTS_BYTES:
+    if K * item < SHORT_BYTES or (parts > 1 and parts * M * N * item > PARTS_BYTES):
         return None
     groups_n = -(-N * depth * item // PACKED_BYTES)
     wanted = min(CHUNKS, 2 * M * N * K / DOTS_FLOPS) / max(1, parts * groups_n)
