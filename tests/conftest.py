@@ -5,8 +5,8 @@ import zlib
 
 import numpy as np
 import pytest
+from cuda_emulator.array import CupyLikeDevice
 from cuda_emulator.build import compiler
-from cuda_emulator.device import EmulatedDevice
 from gpu_kernels import listed_kernels
 from hypothesis import settings
 
@@ -22,7 +22,7 @@ def _missing_emulator():
     return None if compiler() else "g++, which builds the CUDA kernels for the CPU, is not installed"
 
 
-select.register("cuda-emu", _missing_emulator, lambda: GpuBackend(EmulatedDevice(known=listed_kernels())))
+select.register("cuda-emu", _missing_emulator, lambda: GpuBackend(CupyLikeDevice(known=listed_kernels())))
 
 
 def pytest_report_header(config):

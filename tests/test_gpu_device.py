@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cuda_emulator.array import MADE, SAME, DeviceArray
 
 from fastconv.backends import select
 from fastconv.errors import BackendError
@@ -84,6 +85,12 @@ def test_foreign_arrays_are_taken_where_they_lie(monkeypatch, device, taken_by):
     monkeypatch.setattr(np, "from_dlpack", lambda a: "numpy")
     monkeypatch.setattr(cupy, "asarray", lambda a, dtype: a)
     assert cuda.CudaDevice.asarray(None, Foreign(device)) == taken_by
+
+
+def test_the_emulators_arrays_have_nothing_that_cupys_lack():
+    own = [name for name in vars(DeviceArray) if callable(getattr(DeviceArray, name)) or name in ("T", "data")]
+    names = {*SAME, *MADE, *own} - {"_seen", "__getattr__"}
+    assert {name for name in names if not hasattr(cupy.ndarray, name)} == set()
 
 
 def test_arguments_as_cupy_takes_them():

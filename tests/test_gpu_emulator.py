@@ -1,9 +1,11 @@
 """The emulated GPU itself: it runs right kernels right, in any order of threads, and finds planted mistakes."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from cuda_emulator.array import CupyLikeDevice, DeviceArray
 from cuda_emulator.build import compiler
 from cuda_emulator.device import EmulatedDevice
 
@@ -206,3 +208,38 @@ class TestPlantedMistakes:
             EmulatedDevice().launch(
                 Planted("broken", 'extern "C" __global__ void broken(int n) { m = 1; }'), (1,), (1,), (1,)
             )
+
+
+class TestArraysLikeThoseOfCupy:
+    @pytest.fixture
+    def turned(self):
+        """An array whose axes lie in another order."""
+        return CupyLikeDevice().asarray(np.arange(6, dtype="float32").reshape(2, 3)).T
+
+    def test_none_becomes_a_numpy_array_unasked(self, turned):
+        with pytest.raises(TypeError, match="CuPy refuses"):
+            np.asarray(turned)
+
+    @pytest.mark.parametrize("function", [np.add, lambda a, b: a * b, lambda a, b: b - a, np.broadcast_arrays])
+    def test_none_meets_a_numpy_array(self, turned, function):
+        with pytest.raises(TypeError, match="CuPy takes no ndarray"):
+            function(turned, np.ones((3, 2), "float32"))
+
+    def test_results_lie_in_c_order(self, turned):
+        for made in (turned + turned, turned * 2, np.negative(turned), copy.deepcopy(turned)):
+            assert made.flags.c_contiguous
+        assert turned.copy(order="K").strides == turned.strides
+
+    def test_a_result_goes_where_it_is_wanted(self, turned):
+        out = turned.copy(order="K")
+        assert np.add(turned, 1, out=out) is out
+        np.testing.assert_array_equal(out.get(), turned.get() + 1)
+
+    def test_views_know_whose_memory_they_show(self, turned):
+        assert turned.base is not None
+        assert turned[0].base is turned.base
+        assert (turned + 1).base is None
+
+    def test_an_element_is_an_array(self, turned):
+        assert isinstance(turned[1, 1], DeviceArray)
+        assert (turned.sum().shape, float(turned[1, 1])) == ((), 4)

@@ -79,6 +79,14 @@ class TestModules:
         assert not (net.first.weight.numpy() == 7).any()
         assert twin.first.weight.backend is net.first.weight.backend
 
+    def test_a_copy_can_be_trained(self, rng):
+        twin = copy.deepcopy(nn.Conv2d(2, 3, 3))
+        optimizer = fc.optim.SGD(twin.parameters(), lr=1.0)
+        before = twin.weight.numpy().copy()
+        twin(images(rng, 1, 2, 3, 3)).sum().backward()
+        optimizer.step()
+        np.testing.assert_allclose(twin.weight.numpy(), before - twin.weight.grad.numpy(), rtol=1e-6)
+
     def test_looks(self):
         text = repr(Net())
         for part in (

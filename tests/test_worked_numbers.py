@@ -10,6 +10,7 @@ import pytest
 import fastconv as fc
 from fastconv import functional as F
 from fastconv import nn
+from fastconv.backends import select
 from fastconv.geometry import Conv2dGeometry, Pool2dGeometry
 
 IMAGE_5X5 = [[1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0], [0, 1, 1, 0, 0]]
@@ -311,7 +312,8 @@ class TestFormulas:
         """The lectures' forward and backward, line by line, against conv2d and its gradients."""
         rng = np.random.default_rng(4)
         x, W, b = (rng.integers(-4, 5, s).astype("float32") for s in ((2, 3, 7, 7), (4, 3, 5, 5), (4,)))
-        col = np.asarray(fc.im2col(x, 5, 5, stride=2, pad=1))
+        to_numpy = select.current().to_numpy
+        col = to_numpy(fc.im2col(x, 5, 5, stride=2, pad=1))
         col_W = W.reshape(4, -1).T
         out = (col @ col_W + b).reshape(2, 3, 3, 4).transpose(0, 3, 1, 2)
         tensors = [fc.tensor(a, requires_grad=True) for a in (x, W, b)]
@@ -323,7 +325,7 @@ class TestFormulas:
         dx, dW, db = (t.grad.numpy() for t in tensors)
         np.testing.assert_array_equal(db, rows.sum(axis=0))
         np.testing.assert_array_equal(dW, (col.T @ rows).transpose(1, 0).reshape(4, 3, 5, 5))
-        np.testing.assert_array_equal(dx, np.asarray(fc.col2im(rows @ col_W.T, x.shape, 5, 5, stride=2, pad=1)))
+        np.testing.assert_array_equal(dx, to_numpy(fc.col2im(rows @ col_W.T, x.shape, 5, 5, stride=2, pad=1)))
 
     def test_d3_multistep_schedule(self):
         """Stepped at the end of each epoch, as PyTorch does it: epochs 1-75 at 0.001, 76-150 at 0.0005, then 0.00025.

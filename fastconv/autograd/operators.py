@@ -94,11 +94,11 @@ class Add(Function):
     def forward(self, be: Backend, a: Array, b: Array) -> Array:
         _require_broadcast(self.name, a, b)
         self.save(a.shape, b.shape)
-        return a + b
+        return be.asarray(a + b)
 
     def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
         a_shape, b_shape = self.saved
-        return unbroadcast(dy, a_shape), unbroadcast(dy, b_shape)
+        return unbroadcast(be, dy, a_shape), unbroadcast(be, dy, b_shape)
 
 
 class Subtract(Function):
@@ -109,11 +109,11 @@ class Subtract(Function):
     def forward(self, be: Backend, a: Array, b: Array) -> Array:
         _require_broadcast(self.name, a, b)
         self.save(a.shape, b.shape)
-        return a - b
+        return be.asarray(a - b)
 
     def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
         a_shape, b_shape = self.saved
-        return unbroadcast(dy, a_shape), unbroadcast(-dy, b_shape)
+        return unbroadcast(be, dy, a_shape), unbroadcast(be, -dy, b_shape)
 
 
 class Multiply(Function):
@@ -124,12 +124,12 @@ class Multiply(Function):
     def forward(self, be: Backend, a: Array, b: Array) -> Array:
         _require_broadcast(self.name, a, b)
         self.save(a, b)
-        return a * b
+        return be.asarray(a * b)
 
     def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
         a, b = self.saved
-        da = unbroadcast(dy * b, a.shape) if self.needs_grad[0] else None
-        return da, (unbroadcast(dy * a, b.shape) if self.needs_grad[1] else None)
+        da = unbroadcast(be, dy * b, a.shape) if self.needs_grad[0] else None
+        return da, (unbroadcast(be, dy * a, b.shape) if self.needs_grad[1] else None)
 
 
 class Divide(Function):
@@ -140,12 +140,12 @@ class Divide(Function):
     def forward(self, be: Backend, a: Array, b: Array) -> Array:
         _require_broadcast(self.name, a, b)
         self.save(a, b)
-        return a / b
+        return be.asarray(a / b)
 
     def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
         a, b = self.saved
-        da = unbroadcast(dy / b, a.shape) if self.needs_grad[0] else None
-        return da, (unbroadcast(-dy * a / (b * b), b.shape) if self.needs_grad[1] else None)
+        da = unbroadcast(be, dy / b, a.shape) if self.needs_grad[0] else None
+        return da, (unbroadcast(be, -dy * a / (b * b), b.shape) if self.needs_grad[1] else None)
 
 
 class Power(Function):
@@ -155,11 +155,11 @@ class Power(Function):
 
     def forward(self, be: Backend, a: Array, *, exponent: float) -> Array:
         self.save(a, exponent)
-        return a**exponent
+        return be.asarray(a**exponent)
 
     def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
         a, exponent = self.saved
-        return (dy * exponent * a ** (exponent - 1),)
+        return (be.asarray(dy * exponent * a ** (exponent - 1)),)
 
 
 class MatMul(Function):
@@ -191,7 +191,7 @@ class Sum(Function):
 
     def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
         shape, kept_shape = self.saved
-        return (be.zeros(shape, dy.dtype) + dy.reshape(kept_shape),)
+        return (be.asarray(be.zeros(shape, dy.dtype) + dy.reshape(kept_shape)),)
 
 
 class Pick(Function):
@@ -248,8 +248,9 @@ def _require_broadcast(op: str, a: Array, b: Array) -> None:
             raise ShapeError(f"{op}: shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit together")
 
 
-def unbroadcast(dy: Array, shape: tuple[int, ...]) -> Array:
+def unbroadcast(be: Backend, dy: Array, shape: tuple[int, ...]) -> Array:
     """dy summed over the axes along which an operand of `shape` was repeated."""
+    dy = be.asarray(dy)  # arithmetic of CuPy leaves the layout of its operands
     if tuple(dy.shape) == tuple(shape):
         return dy
     added = dy.ndim - len(shape)

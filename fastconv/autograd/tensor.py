@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,6 +113,12 @@ class Tensor(Operators):
         return format(self.item(), spec) if spec else str(self)
 
     # Copies with a change ---------------------------------------------------------------------------------------------
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        twin = memo[id(self)] = object.__new__(type(self))
+        for name, value in vars(self).items():  # CuPy's own deep copies forget the layout
+            setattr(twin, name, self.data.copy(order="K") if name == "data" else deepcopy(value, memo))
+        return twin
 
     def detach(self) -> Tensor:
         """The same values, cut off from how they were made."""

@@ -139,7 +139,7 @@ class Recorder(Backend):
         """A NumPy function of two operands that broadcast; computed at once where both are constants."""
         operands = [_constant(v) for v in (a, b)]
         if all(v is not None for v in operands):
-            return self.enter(np.asarray(getattr(np, op)(*operands)), "constant")
+            return self.enter(self.target.asarray(getattr(np, op)(*operands)), "constant")
         if op == "multiply":
             for one, other in ((operands[1], a), (operands[0], b)):
                 if one is not None and np.ndim(one) == 0 and one == 1:
