@@ -1,5 +1,7 @@
 """The regions of the tiled convolution: every output once, with the taps that lie inside the image and no other."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from cases import conv_cases
@@ -72,3 +74,27 @@ def test_chunks_hold_every_pixel_once():
     assert plan.starts[0] == 0
     assert plan.starts[-1] == len(plan.pieces)
     assert (np.diff(plan.starts) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("C", "OC", "stride", "direction"),
+    [(256, 1024, 1, "forward"), (832, 384, 1, "backward_data"), (64, 128, 2, "backward_data")],
+)
+def test_two_threads_have_equal_halves(C, OC, stride, direction):
+    from fastconv.backends.cpu.conv2d_tiles import _backward_data_plan, _forward_plan
+    from fastconv.geometry import Conv2dGeometry
+    from fastconv.kernels.cpu.conv2d.tiles import SLICES
+    from fastconv.kernels.cpu.micro import ROWS
+
+    g = Conv2dGeometry.from_shapes((16, C, 28, 28), (OC, C, 1, 1), stride=stride)
+    plan = {"forward": _forward_plan, "backward_data": _backward_data_plan}[direction](g, 4)
+    blocks, parts = plan.p[2][2:]
+    shares = np.diff([(blocks * part + parts // 2) // parts for part in range(parts + 1)])
+    assert shares.sum() == blocks
+    lengths = [plan.runs[0, own[SLICES] : own[-1], 2].sum() for own in plan.regions]
+    tiles = [
+        sum(-(-(last - first) // ROWS[plan.widths[0]]) * (8 + lengths[n]) for n, first, last in plan.pieces[begin:end])
+        for begin, end in pairwise(plan.starts)
+    ]
+    work = np.outer(shares, tiles).ravel()
+    assert work[: len(work) // 2].sum() == pytest.approx(work.sum() / 2, rel=0.05)

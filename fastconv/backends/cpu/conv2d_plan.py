@@ -28,6 +28,8 @@ CHUNK_FLOPS = 6e7  # of a chunk, where the work is enough for FEW_CHUNKS of them
 LEAST_FLOPS = 1e6
 STREAMED_BYTES = 24e6  # an output beyond this is not in the caches any more when it is read: it is written past them
 FEW_CHUNKS = 32
+TILE_COST = 8  # of a tile beside its products, in steps of the reduction
+SHARES = 8  # that regions are cut into, so that all threads have equally much of each
 WORTH_PADDING = 1.1  # times the tiles that are spent rather than a padded copy
 
 
@@ -170,13 +172,13 @@ def _cut(p: Pass, pads: Pads, item: int) -> TilePlan:
     taps = list(product((k for line in p.rows for k, _ in line.taps), (k for line in p.columns for k, _ in line.taps)))
     depth = len(taps) * s.channels
     block_bytes = depth * width * lanes * item
-    per_chunk = max(1, min(s.G * blocks, WEIGHT_BYTES // max(1, block_bytes)))
+    parts = _parts(s.G * blocks, block_bytes)
     row_step, tap_step, target_step, source_step = p.w_steps
     order = {tap: number for number, tap in enumerate(taps)}
     slices = max(1, -(-block_bytes // WEIGHT_BYTES))
     cuts = [depth * k // slices for k in range(1, slices)]
     runs = [_runs(region, s, order, cuts) for region in p.regions]
-    pieces, starts = _pieces(p, runs, ROWS[width], 2 * min(t.channels, width * lanes), s.G * blocks, per_chunk)
+    pieces, starts = _pieces(p, runs, ROWS[width], 2 * min(t.channels, width * lanes), s.G * blocks, parts)
     return TilePlan(
         _regions(p, runs, cuts, item),
         np.array([_in_bytes(runs, w * lanes, item) for w in widths], np.int64).reshape(2, -1, 3),
@@ -185,7 +187,7 @@ def _cut(p: Pass, pads: Pads, item: int) -> TilePlan:
         (
             s.steps(p.rows[0].step, p.columns[0].step, item),
             t.steps(p.rows[0].every, p.columns[0].every, item),
-            (s.G, t.channels, blocks, per_chunk),
+            (s.G, t.channels, blocks, parts),
             (s.channels * item, packed_size(depth, t.channels, item) * item, block_bytes),
         ),
         widths,
@@ -193,6 +195,12 @@ def _cut(p: Pass, pads: Pads, item: int) -> TilePlan:
         (t.channels, s.channels, target_step, source_step, width),
         pads,
     )
+
+
+def _parts(blocks: int, block_bytes: int) -> int:
+    """How many that all blocks are dealt out in: one stays in the cache, and halves of them all are equal."""
+    parts = -(-blocks // max(1, WEIGHT_BYTES // max(1, block_bytes)))
+    return parts + (blocks % parts > 0 and parts % 2 == 0)
 
 
 def _runs(region: Region, source: Map, order: dict[tuple[int, int], int], cuts: list[int]) -> list[Run]:
@@ -237,26 +245,26 @@ def _regions(p: Pass, runs: list[list[Run]], cuts: list[int], item: int) -> Arra
     return table
 
 
-def _pieces(p: Pass, runs: list[list[Run]], MR: int, flops: int, blocks: int, per_chunk: int) -> tuple[Array, Array]:
+def _pieces(p: Pass, runs: list[list[Run]], MR: int, flops: int, blocks: int, parts: int) -> tuple[Array, Array]:
     """Pixels in chunks of about equal work: (region, first and last + 1 pixel) of all pieces; each chunk's first piece.
 
     flops: of a pixel and a block, for each element of the runs.
     """
-    costs = [1 + sum(length for _, _, length in own) for own in runs]
-    pixels = [p.N * region.pixels for region in p.regions]
-    total = sum(cost * -(-count // MR) for cost, count in zip(costs, pixels, strict=True))
+    costs = [TILE_COST + sum(length for _, _, length in own) for own in runs]
+    tiles = [-(-p.N * region.pixels // MR) for region in p.regions]
+    total = sum(cost * count for cost, count in zip(costs, tiles, strict=True))
     work = total * MR * flops * blocks
     chunks = min(work / LEAST_FLOPS, max(FEW_CHUNKS, work / CHUNK_FLOPS))
-    chunks = max(1, round(chunks / -(-blocks // per_chunk)))
+    chunks = max(1, 2 * round(chunks / parts / 2))
     pieces, starts, spent = [], [0], 0
-    for n, (cost, count) in enumerate(zip(costs, pixels, strict=True)):
-        first = 0
-        while first < count:
+    for share, n in product(range(SHARES), range(len(tiles))):
+        first, last = (tiles[n] * k // SHARES for k in (share, share + 1))
+        while first < last:
             room = total * len(starts) / chunks - spent
-            last = min(first + max(1, round(room / cost)) * MR, count)
-            pieces.append((n, first, last))
-            spent += -(-(last - first) // MR) * cost
-            first = last
-            if spent + cost / 2 > total * len(starts) / chunks and len(starts) < chunks:
+            until = min(first + max(1, round(room / costs[n])), last)
+            pieces.append((n, first * MR, min(until * MR, p.N * p.regions[n].pixels)))
+            spent += (until - first) * costs[n]
+            first = until
+            if spent + costs[n] / 2 > total * len(starts) / chunks and len(starts) < chunks:
                 starts.append(len(pieces))
     return np.array(pieces, np.int64), np.array([*starts, len(pieces)], np.int64)
