@@ -118,6 +118,22 @@ def test_without_the_gradient_of_x(backend, case, activation, rng):
         assert_exact(backend.to_numpy(actual), e, "float32")
 
 
+@every_case
+@every_kind
+@pytest.mark.parametrize("activation", [None, "relu", "tanh"])
+def test_nothing_kept_for_a_backward(backend, case, kind, activation, rng):
+    g, pool = case.conv.geometry, case.pool
+    x, w, b, _ = (backend.asarray(a) for a in inputs(case, rng))
+    options = {"kind": kind, "activation": activation}
+    expected, _ = backend.conv2d_pool_forward(x, w, b, g, pool, **options)
+    out = poisoned(backend, pool.y_shape, "float32")
+    for memory in (None, (out, None)):
+        y, kept = backend.conv2d_pool_forward(x, w, b, g, pool, **options, keep=False, out=memory)
+        assert kept is None
+        np.testing.assert_array_equal(backend.to_numpy(y), backend.to_numpy(expected))
+    assert y is out
+
+
 @every_kind
 def test_without_bias(backend, kind, rng):
     case = FUSED_CASES[3]

@@ -153,6 +153,12 @@ def test_inference_returns_memory_of_its_own():
     np.testing.assert_array_equal(kept, model(x).numpy())
 
 
+def test_inference_keeps_nothing_for_a_backward():
+    plan = fc.compile(small_convnet()).prepare(some_batch()[0])
+    fused = [call for call in plan.calls if call.op == "conv2d_pool_forward"]
+    assert [call.outputs[1] for call in fused] == [None, None]
+
+
 def test_dropout_draws_anew_and_from_the_same_stream():
     (a, opt_a), (b, opt_b) = twins(lambda: small_convnet(dropout=0.5))
     step = compiled_step(b, opt_b)

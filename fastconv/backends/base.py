@@ -148,18 +148,22 @@ class Backend(ABC):
 
     def conv2d_pool_forward(
         self, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, pool: Pool2dGeometry, *,
-        kind: str, activation: str | None = None, out: tuple[Array, Array] | None = None,
-    ) -> tuple[Array, Array]:  # fmt: skip
-        """y = pool(act(conv2d(x, w, b))) and what its backward needs.
+        kind: str, activation: str | None = None, keep: bool = True, out: tuple[Array, Array | None] | None = None,
+    ) -> tuple[Array, Array | None]:  # fmt: skip
+        """y = pool(act(conv2d(x, w, b))) and what its backward needs: None where `keep` says that there is none.
 
         kind 'max' keeps the argmax (N, OC, OH, OW of the pooling), kind 'avg' the activated map before pooling.
         """
-        y_out, kept_out = (None, None) if out is None else out
+        y_out, kept = (None, None) if out is None else out
         if kind == "max":
             a = self.conv2d_forward(x, w, b, g, activation=activation)
-            return self.max_pool2d_forward(a, pool, out=out)
-        a = self.conv2d_forward(x, w, b, g, activation=activation, out=kept_out)
-        return self.avg_pool2d_forward(a, pool, out=y_out), a
+            if y_out is not None and kept is None:
+                kept = self.empty(pool.y_shape, pool.argmax_dtype)
+            y, kept = self.max_pool2d_forward(a, pool, out=None if y_out is None else (y_out, kept))
+        else:
+            kept = self.conv2d_forward(x, w, b, g, activation=activation, out=kept)
+            y = self.avg_pool2d_forward(kept, pool, out=y_out)
+        return y, kept if keep else None
 
     def declines_fusion(self, g: Conv2dGeometry, pool: Pool2dGeometry, kind: str, dtype: Any) -> str | None:
         """Why the parts serve a plan better than `conv2d_pool_forward` and its backward, or None."""

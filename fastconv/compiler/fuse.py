@@ -63,8 +63,9 @@ def _fuse_pool(plan: Plan, pool: Call, be: Backend) -> None:
     activation = conv.options.get("activation")
     options = {"kind": kind} | ({"activation": activation} if activation else {})
     y = pool.outputs[0]
-    kept = pool.outputs[1] if kind == "max" else a
-    fused = Call("conv2d_pool_forward", (*conv.inputs, geometry), (y, kept), options)
+    kept = (pool.outputs[1] if kind == "max" else a) if backward else None
+    forward_options = options if backward else options | {"keep": False}
+    fused = Call("conv2d_pool_forward", (*conv.inputs, geometry), (y, kept), forward_options)
     plan.calls[plan.calls.index(pool)] = fused
     plan.calls.remove(conv)
     if backward:

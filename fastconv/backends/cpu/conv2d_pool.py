@@ -32,15 +32,15 @@ class CpuConv2dPool(HostMemory):
     @launches
     def conv2d_pool_forward(
         self, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, pool: Pool2dGeometry, *,
-        kind: str, activation: str | None = None, out: tuple[Array, Array] | None = None,
-    ) -> tuple[Array, Array]:  # fmt: skip
+        kind: str, activation: str | None = None, keep: bool = True, out: tuple[Array, Array | None] | None = None,
+    ) -> tuple[Array, Array | None]:  # fmt: skip
         op = "conv2d_pool"
         require_activation(op, activation)
         dtype = require_float(op, x=x, w=w, b=b)
         _require_chain(op, g, pool)
         if dtype != "float32" or declines(g, pool, kind) is not None:
             made_of_calls()
-            return super().conv2d_pool_forward(x, w, b, g, pool, kind=kind, activation=activation, out=out)
+            return super().conv2d_pool_forward(x, w, b, g, pool, kind=kind, activation=activation, keep=keep, out=out)
         require(op, "x", x, g.x_shape, dtype)
         require(op, "w", w, g.w_shape, dtype)
         if b is None:
@@ -48,14 +48,15 @@ class CpuConv2dPool(HostMemory):
             launch(b.fill, 0)
         require(op, "b", b, (g.OC,), dtype)
         y = result(op, out and out[0], pool.y_shape, dtype)
-        kept = result(op, out and out[1], *_kept(pool, kind))
-        plan = forward_plan(g, pool, kind, activation)
+        kept = result(op, out and out[1], *_kept(pool, kind)) if keep else None
+        plan = forward_plan(g, pool, kind, activation, keep)
         packed, start, room = (
             scratch(f"conv2d pool {name}", (size,), dtype)
             for name, size in (("filters", plan.packed), ("start", plan.start), ("room", plan.room))
         )
+        results = as_flat(y), _bytes(_NOTHING if kept is None else kept)
         given = _flat(x), _flat(w), b.reshape(-1)
-        launch(kernels.conv2d_pool_forward, as_flat(y), _bytes(kept), *given, packed, start, room, plan.tile, plan.p)
+        launch(kernels.conv2d_pool_forward, *results, *given, packed, start, room, plan.tile, plan.p)
         return y, kept
 
     def declines_fusion(self, g: Conv2dGeometry, pool: Pool2dGeometry, kind: str, dtype: Any) -> str | None:

@@ -22,6 +22,7 @@ FILTER_BYTES = 384 * 1024  # of a block of filters: it stays in the second-level
 # long up to 19 KB, 0.93 to 0.98 times with 18 KB and 16 channels, 0.70 to 0.86 times from 37 KB on.
 NEAR_FILTER_BYTES = 20 * 1024
 BAND_FLOPS = 2e6  # work of a band
+LEAST_FLOPS = 6e5  # of one image that two threads share
 BANDS = 32  # parts of forward, each with a place for rows of x
 PARTS = 16  # of the images, each with sums of its own: fixed, so that sums do not depend on the threads
 IMAGE_BYTES = 512 * 1024  # of an image's pixels as backward reads them: they stay in the second-level cache
@@ -79,13 +80,17 @@ def declines_depth(g: Conv2dGeometry) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def forward_plan(g: Conv2dGeometry, pool: Pool2dGeometry, kind: str, activation: str | None) -> ForwardPlan:
+def forward_plan(
+    g: Conv2dGeometry, pool: Pool2dGeometry, kind: str, activation: str | None, keep: bool = True
+) -> ForwardPlan:
     """How many windows and vectors a tile has, and how many rows of windows a band."""
     neighbours = _neighbours(g)
     vectors = _vectors(g)
     windows = _even_share(pool.OW, ACCUMULATORS * neighbours // (4 * vectors))
-    tile = pooled_tile(int(kind == "max"), windows, vectors, neighbours, _act(activation))
+    tile = pooled_tile(int(kind == "max"), windows, vectors, neighbours, _act(activation), int(keep))
     rows = max(1, min(pool.OH, int(BAND_FLOPS * g.N * pool.OH / g.flops)))
+    if g.N == 1 and g.flops > LEAST_FLOPS:
+        rows = min(rows, -(-pool.OH // 2))
     parts = min(BANDS, g.N * -(-pool.OH // rows))
     copied = g.PH or g.PW or _pooled_columns(g, pool) > g.W or 2 * pool.OH + g.KH - 1 > g.H
     room = _whole_lines((2 * rows + g.KH - 1) * _pooled_columns(g, pool) * g.C) if copied else 0

@@ -2,9 +2,10 @@
 
     y = pool(act(b + conv(x, w))), stride 1, one group, any padding; see pooled_tile.py for what a tile computes
 
-x [N, H, W, C], y [N, VH, VW, OC], kept [N, VH, VW, OC] the argmax or [N, 2 VH, 2 VW, OC] the activated map. The work is
-cut into bands of rows of windows of one image: where a band meets the padding, the rows of x under it are copied with
-zeros around them, which is little beside the products; then every block of output channels goes over the band.
+x [N, H, W, C], y [N, VH, VW, OC], kept [N, VH, VW, OC] the argmax, [N, 2 VH, 2 VW, OC] the activated map, or nothing.
+The work is cut into bands of rows of windows of one image: where a band meets the padding, the rows of x under it are
+copied with zeros around them, which is little beside the products; then every block of output channels goes over the
+band.
 
 `p` is (N, C, H, W, OC, KH, KW, PH, PW, VH, VW, rows of windows in a band, windows of a tile, vectors of a tile,
 neighbours that share a vector, bytes of an element of kept, parts of the work, bytes of `room` for each).
@@ -15,6 +16,8 @@ AMD Zen 5, 2 cores, batch 100, us      SimpleConvNet 1 -> 30, ReLU, max   LeNet 
 The products alone take 194, 79 (159 without two pixels in a vector) and 101 at the peak of 475 GFLOP/s. On one core:
     copies of x only where it is padded  509 to 428 us                    380 to 325            311 to 250
     a row of x for both rows of a window 451 to 435, in turn, busy        342 to 300            265 to 244
+Batch 1, 2 cores, nothing kept for a backward:
+    filters turned as tiles, two bands   5.4 to 3.0 us                      3.8 to 3.5            3.9 to 3.0
 """
 
 import numpy as np
@@ -22,7 +25,7 @@ import numpy as np
 from ..forms import call_form
 from ..jit import inner, kernel
 from ..parallel import parallel_for
-from ..rows import copy_rows
+from ..rows import copy_rows, transpose_tile
 from ..simd import address, clear
 from .pooled_tile import LANES
 
@@ -34,30 +37,43 @@ def conv2d_pool_forward(y, kept, x, w, b, packed, start, room, tile, p):
     """Fill flat y and kept (as bytes).
 
     Args:
-        x, w [OC, KH, KW, C], b [OC]: flat. packed, start: scratch for the blocks of w and b, zero-padded.
+        x, w [OC, KH, KW, C], b [OC]: flat. packed, start: scratch for the blocks of w and b.
         room: scratch for the rows of x. tile: the address of the tile's form.
     """
-    clear(address(packed), packed.size * 4)
     clear(address(start), start.size * 4)
-    _pack(packed, start, w, b, p)
+    if p[14] == 1:
+        _pack(packed, w, p)
+        start[: len(b)] = b
+    else:
+        _pack_twice(packed, start, w, b, p)
     args = address(y), address(kept), address(x), address(packed), address(start), address(room), tile, p
     parallel_for(_bands, p[16], args)
 
 
 @inner
-def _pack(packed, start, w, b, p):
-    """packed [blocks][KH][E + (neighbours - 1) C][NV vectors]: filter k in lane k, its copy for the right neighbour
-    C steps later in the second half."""
-    C, OC, KH, E, width, neighbours = p[1], p[4], p[5], p[6] * p[1], p[13] * LANES, p[14]
-    depth = E + (neighbours - 1) * C
+def _pack(packed, w, p):
+    """packed [blocks][KH][E][NV vectors]: filter k in lane k, zeros beyond the last; row by row as tiles that turn."""
+    OC, depth, width = p[4], p[5] * p[6] * p[1], p[13] * LANES
+    for k in range(0, -(-OC // width) * width, LANES):
+        to = address(packed) + (k // width * depth * width + k % width) * 4
+        for s in range(0, depth, LANES):
+            own = address(w) + (k * depth + s) * 4
+            transpose_tile(ZERO, to + s * width * 4, width * 4, own, depth * 4, OC - k, min(LANES, depth - s))
+
+
+@inner
+def _pack_twice(packed, start, w, b, p):
+    """packed [KH][E + C][vector]: filter k in lane k, its copy for the right neighbour C steps later in the second half
+    of the vector; start the same."""
+    C, OC, KH, E, half = p[1], p[4], p[5], p[6] * p[1], LANES // 2
+    clear(address(packed), packed.size * 4)
     for k in range(OC):
-        block, lane = k // width, k % width
-        for side in range(neighbours):
-            start[k + side * (LANES // 2)] = b[k]
+        for side in range(2):
+            start[k + side * half] = b[k]
             for kh in range(KH):
-                first = ((block * KH + kh) * depth + side * C) * width + lane + side * (LANES // 2)
+                first = (kh * (E + C) + side * C) * LANES + k + side * half
                 for e in range(E):
-                    packed[first + e * width] = w[(k * KH + kh) * E + e]
+                    packed[first + e * LANES] = w[(k * KH + kh) * E + e]
 
 
 @inner

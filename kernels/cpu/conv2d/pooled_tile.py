@@ -28,7 +28,7 @@ BYTE, BIT = ir.IntType(8), ir.IntType(1)
 SIDES = (0, 1)
 
 
-def pooled_tile(largest, windows, vectors, neighbours, act):
+def pooled_tile(largest, windows, vectors, neighbours, act, keeps):
     """The form of a tile; its arguments are addresses, numbers and, for rows, bytes:
 
     x (the first pixel), w (packed [KH, (KW + neighbours - 1) C, NV vectors]), start (NV vectors), KH, KW * C, C, a row
@@ -36,9 +36,9 @@ def pooled_tile(largest, windows, vectors, neighbours, act):
 
     Args:
         largest: 1 for max (kept is the argmax, uint8), 0 for avg (kept is the activated map, float32).
-        neighbours: pixels that share a vector. act: the number of the activation.
+        neighbours: pixels that share a vector. act: the number of the activation. keeps: 0 where nothing is kept.
     """
-    return form_address(_emit_tile, (largest, windows, vectors, neighbours, act), 12)
+    return form_address(_emit_tile, (largest, windows, vectors, neighbours, act, keeps), 12)
 
 
 def _emit_tile(builder, args, *form):
@@ -48,9 +48,9 @@ def _emit_tile(builder, args, *form):
 class _Tile:
     """Emits one tile. Accumulators are stack slots, which LLVM turns into registers."""
 
-    def __init__(self, v, largest, windows, vectors, neighbours, act):
+    def __init__(self, v, largest, windows, vectors, neighbours, act, keeps):
         self.v, self.b, self.windows, self.nv = v, v.builder, range(windows), range(vectors)
-        self.shared, self.act, self.largest = neighbours == 2, act, largest
+        self.shared, self.act, self.largest, self.keeps = neighbours == 2, act, largest, keeps
         self.own = (0,) if self.shared else SIDES
         self.part = ActivationVectors(v.builder, v.lanes // neighbours)  # one pixel's share of a vector
         self.acc = {
@@ -111,8 +111,9 @@ class _Tile:
             for p in self.windows:
                 if self.largest:
                     best, place = self._largest(self._pixels(p, j, None))
-                    at = b.add(b.mul(channels, I64(p)), I64(j * self.v.lanes))
-                    self._store_bytes(place, self.v.at(kept, at), mask)
+                    if self.keeps:
+                        at = b.add(b.mul(channels, I64(p)), I64(j * self.v.lanes))
+                        self._store_bytes(place, self.v.at(kept, at), mask)
                 else:
                     best = self._average(p, j, kept, kept_row, channels, mask)
                 at = b.add(b.mul(channels, I64(4 * p)), I64(j * self.v.lanes * 4))
@@ -147,7 +148,7 @@ class _Tile:
 
     def _average(self, p, j, kept, kept_row, channels, mask):
         values = self._pixels(p, j, self.act)
-        for k, value in enumerate(values):
+        for k, value in enumerate(values if self.keeps else ()):
             row, side = divmod(k, 2)
             at = self.b.add(self.b.mul(channels, I64(4 * (2 * p + side))), I64(j * self.v.lanes * 4))
             at = self.b.add(at, kept_row) if row else at
