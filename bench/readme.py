@@ -15,9 +15,9 @@ END = "<!-- /bench -->"  # of each table
 SINGLE = ("training_step", "inference", "threads", "startup", "memory", "runs")
 
 
-def begin(device: str = "cpu") -> str:
-    """The marker before a device's table."""
-    return f"<!-- bench:{device} -->"
+def begin(device: str = "cpu", precision: str = "float32") -> str:
+    """The marker before a device's table, each precision's own."""
+    return f"<!-- bench:{device}{'' if precision == 'float32' else ':' + precision} -->"
 
 
 def rewrite(path: Path, results: Results) -> str:
@@ -27,7 +27,8 @@ def rewrite(path: Path, results: Results) -> str:
     """
     if not path.exists():
         return f"{path} does not exist: no table was written"
-    text, marker = path.read_text(), begin(results.settings.get("device", "cpu"))
+    where = {name: results.settings[name] for name in ("device", "precision") if name in results.settings}
+    text, marker = path.read_text(), begin(**where)
     pattern = re.compile(f"{re.escape(marker)}.*?{re.escape(END)}", re.DOTALL)
     if not pattern.search(text):
         return f"{path} has no markers {marker} ... {END}: no table was written"

@@ -182,12 +182,14 @@ class TestReadme:
         assert readme.rewrite(path, some_results())
         assert path.read_text() == text
 
-    def test_each_device_has_a_table_of_its_own(self, tmp_path):
-        path = tmp_path / "README.md"
-        path.write_text(f"{readme.begin('cpu')}cpu{readme.END} {readme.begin('gpu')}gpu{readme.END}")
-        readme.rewrite(path, gpu_results())
+    def test_each_device_and_precision_has_a_table_of_its_own(self, tmp_path):
+        path, results = tmp_path / "README.md", gpu_results()
+        others = "".join(f"{begin}as before{readme.END}" for begin in (readme.begin("cpu"), readme.begin("gpu")))
+        path.write_text(f"{others}{readme.begin('gpu', 'tf32')}old{readme.END}")
+        readme.rewrite(path, results)
         text = path.read_text()
-        assert text.startswith(f"{readme.begin('cpu')}cpu{readme.END}")
+        assert text.startswith(others)
+        assert "old" not in text
         assert "| Convolution, forward (with bias): 3x3 | 1 | 50% | 2.00 (2.00) |" in text
 
     def test_a_file_without_markers_is_left_alone(self, tmp_path):

@@ -104,7 +104,7 @@ class Engine(Contestant):
 
         def run() -> list[Any]:
             optimizer.step()
-            return [p.numpy() for p in params]
+            return [p.data for p in params]
 
         return self._only(run)
 

@@ -159,7 +159,7 @@ class PyTorch(Contestant):
         return as_graph(step) if self.graphed else step
 
     def _inference(self, network: Network, a: Arrays, memory: torch.memory_format) -> Variant:
-        model = build(network, a["params"], dropout=True).eval().to(memory_format=memory)
+        model = build(network, a["params"], dropout=True).eval().to(self.place.device, memory_format=memory)
         run, x = torch.compile(model) if self.compiled else model, self._float32.tensor(a["x"], memory)
 
         def predict() -> torch.Tensor:
