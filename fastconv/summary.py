@@ -12,6 +12,7 @@ from .backends import select
 from .errors import ShapeError
 from .nn.mode import evaluation_mode
 from .nn.module import Module, observe
+from .tables import as_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,15 +55,7 @@ class Summary:
         return sum(row.multiplications for row in self.rows)
 
     def __str__(self) -> str:
-        from io import StringIO
-
-        from rich.console import Console
-
-        table = self.__rich__()
-        console = Console(file=StringIO(), width=120, color_system=None)
-        with console.capture() as text:
-            console.print(table)
-        return "\n".join(line.rstrip() for line in text.get().splitlines())
+        return as_text(self.__rich__())
 
     def __rich__(self) -> Table:
         from rich import box
@@ -76,7 +69,7 @@ class Summary:
         table.add_column("output shape", justify="right")
         table.add_column("parameters", justify="right", footer=f"{self.parameters:,}")
         table.add_column("bytes", justify="right", footer=f"{self.bytes:,}")
-        table.add_column("multiplications / image", justify="right", footer=f"{self.multiplications:,}")
+        table.add_column("multiplications\nof one image", justify="right", footer=f"{self.multiplications:,}")
         for row in self.rows:
             shape = " x ".join(map(str, row.shape)) or "1"
             counts = (f"{n:,}" if n else "-" for n in (row.parameters, row.bytes, row.multiplications))

@@ -12,7 +12,7 @@ SOURCES = sorted(p for folder in ("fastconv", "kernels", "bench") for p in (ROOT
 
 # Each layer may import itself and every layer above it. Where a module stands in two lists the longest name counts.
 LAYERS = [
-    ("errors", "geometry", "version"),
+    ("errors", "geometry", "tables", "version"),
     ("kernels",),
     ("backends",),
     ("random", "threads"),

@@ -19,7 +19,10 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PLACES = {"fastconv": "fastconv", "fastconv/kernels": "kernels", "fastconv/bench": "bench"}
 # Names that differ between the package index and the import.
-IMPORTED_AS = {"scikit-learn": "sklearn", "lazy-loader": "lazy_loader", "cupy-cuda13x": "cupy", "cupy-cuda12x": "cupy"}
+IMPORTED_AS = {
+    "scikit-learn": "sklearn", "lazy-loader": "lazy_loader", "pillow": "PIL",
+    "cupy-cuda13x": "cupy", "cupy-cuda12x": "cupy",
+}  # fmt: skip
 
 # Imported here, and brought along by one of our dependencies.
 COMES_WITH = {"llvmlite": "numba", "requests": "pooch"}

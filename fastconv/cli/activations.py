@@ -12,7 +12,9 @@ from .arguments import Backend, DataRoot, File, load_fitting, load_network
 
 def activations(
     file: File,
-    image: Annotated[Path | None, typer.Argument(help="A PNG picture or .npy array; else one of --data.")] = None,
+    image: Annotated[
+        Path | None, typer.Argument(help="A PNG or JPEG picture or .npy array; else one of --data.")
+    ] = None,
     data: Annotated[str, typer.Option(help="The data set to take a test image from.")] = "digits",
     index: Annotated[int, typer.Option(help="Which of its test images.", min=0)] = 0,
     data_root: DataRoot = None,
@@ -40,5 +42,5 @@ def _image(shape: Any, path: Path | None, data: str, root: Path | None, index: i
         return read_image(path, shape, invert=invert)
     x, _ = load_fitting(data, root, "test", shape)
     if index >= len(x):
-        raise ArgumentError(f"--index must be below {len(x)}, the number of {data}'s test images, got {index}")
+        raise ArgumentError(f"--index must be below {len(x)}, the number of test images of {data}, got {index}")
     return x[index]

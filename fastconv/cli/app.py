@@ -76,7 +76,12 @@ def _reporting(command: Callable[..., None]) -> Callable[..., None]:
         except FastconvError as error:
             if _debug.get():
                 raise
-            typer.secho(f"error: {error}", fg="red", err=True)
+            typer.secho("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), fg="red", err=True)
+            raise typer.Exit(1) from None
+        except MemoryError as error:
+            if _debug.get():
+                raise
+            typer.secho(f"error: not enough memory: {error}".rstrip(": "), fg="red", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt as stop:
             # A TrainingInterrupted; its class is not imported here, because NumPy would come with it.

@@ -57,6 +57,24 @@ def input_shape(text: str) -> tuple[int, ...]:
         raise ArgumentError(f"--input takes sizes with commas between, 1,28,28 say, got {text!r}") from None
 
 
+def find_network(text: str, input: str | None, option: Sequence[str] | None) -> LectureNetwork:
+    """The network of that name, built for --input with --option, or the one in the file of that name.
+
+    Raises:
+        ArgumentError: there is neither, or options for a network that a file describes.
+    """
+    from ..models import MODELS, build
+
+    if text in MODELS:
+        shape = {} if input is None else {"input_dim": list(input_shape(input))}
+        return build(text, shape | constructor_options(option))
+    if not Path(text).is_file():
+        raise ArgumentError(f"there is no network or file {text!r}; the networks are {', '.join(MODELS)}")
+    if option:
+        raise ArgumentError(f"--option is for a network by name; {text} says itself how it was built")
+    return load_network(Path(text))
+
+
 def load_network(path: Path) -> LectureNetwork:
     """The network in a file, built as the file says."""
     from ..checkpoint import load

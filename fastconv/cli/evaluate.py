@@ -23,32 +23,32 @@ def evaluate(
     backend: Backend = "cpu",
 ) -> None:
     """Measure a network on a data set: accuracy, loss, and which classes it takes for which."""
-    from rich.console import Console
-
     from .. import data as sets
     from ..backends import select
+    from ..tables import show
     from ..training import evaluate as measure
 
     select.use(backend)
     network = load_network(file)
     x, t = load_fitting(data, data_root, split, network.config["input_dim"])
     result = measure(network, x, t, batch_size)
-    Console().print(_table(result, sets.classes(data)))
+    show(_table(result, sets.classes(data)))
     typer.echo(f"loss: {result.loss:.4f}")
     typer.echo(f"{split} accuracy: {100 * result.accuracy:.2f} %")
 
 
 def _table(result: Evaluation, classes: tuple[str, ...]) -> Table:
-    """Rows are the true classes, columns what the network says."""
+    """Rows are the true classes, columns what the network says; columns of long names go by their numbers."""
     from rich import box
     from rich.table import Table
 
     table = Table(title="true class by row, the network's answer by column", box=box.SIMPLE_HEAD)
     table.add_column("")
-    for name in classes:
-        table.add_column(name, justify="right")
+    numbered = [f"{i} {name}" if len(name) > 1 else name for i, name in enumerate(classes)]
+    for name in numbered:
+        table.add_column(name.split()[0], justify="right")
     table.add_column("right", justify="right")
-    for i, (name, row) in enumerate(zip(classes, result.confusion, strict=True)):
+    for i, (name, row) in enumerate(zip(numbered, result.confusion, strict=True)):
         cells = [f"[bold]{n}[/]" if i == j else str(n) if n else "." for j, n in enumerate(row)]
         table.add_row(name, *cells, f"{100 * row[i] / max(row.sum(), 1):.1f} %")
     return table

@@ -16,8 +16,8 @@ def filters(
     """Draw the first convolution's filters."""
     from ..plots import filter_show
 
-    path = out or file.with_name("filters.png")
     first = _first_filters(file)
+    path = out or file.with_name("filters.png")
     filter_show(first, nx=columns, path=path)
     typer.echo(f"wrote {len(first)} filters to {path}")
 

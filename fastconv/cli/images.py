@@ -12,20 +12,25 @@ import numpy.typing as npt
 from ..errors import DataError, UnsupportedError
 
 Image = npt.NDArray[np.float32]
+FORMATS = ("PNG", "JPEG")
 MAX_PIXELS = 1 << 26
+INK = 0.2  # what is brighter than this share of the brightest pixel belongs to the drawing
 RED_GREEN_BLUE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601: how bright each colour looks
 
 
-def read_image(path: Path, shape: Sequence[int], *, invert: bool = False) -> Image:
-    """A picture (PNG, or an array in a .npy) as (C, H, W) from 0 to 1, brought to the `shape` of a network's input.
+def read_image(path: Path, shape: Sequence[int], *, invert: bool = False, center: float | None = None) -> Image:
+    """A picture (PNG, JPEG, or an array in a .npy) as (C, H, W) from 0 to 1, in the `shape` of a network's input.
 
     Colours become grey where the network takes one channel, grey is repeated where it takes three; another height or
-    width is averaged or interpolated. invert: dark on bright becomes bright on dark, as MNIST has its digits.
+    width is averaged or interpolated. What is transparent is white. invert: dark on bright becomes bright on dark, as
+    MNIST has its digits. center: cut to what is bright and put it in the middle by its mass, its longer side this share
+    of the image, 0.7 as in MNIST, 1 as in scikit-learn's digits.
 
     Raises:
-        DataError: the file is no picture. UnsupportedError: a PNG, and matplotlib is not installed.
+        DataError: the file is no picture, or there is nothing bright to center.
+        UnsupportedError: a PNG or JPEG, and matplotlib, with which Pillow comes, is not installed.
     """
-    image = _from_npy(path) if path.suffix.lower() == ".npy" else _from_png(path)  # [H, W, 1 or 3]
+    image = _from_npy(path) if path.suffix.lower() == ".npy" else _from_picture(path)  # [H, W, 1 or 3]
     if invert:
         image = 1 - image
     channels, height, width = shape
@@ -33,7 +38,8 @@ def read_image(path: Path, shape: Sequence[int], *, invert: bool = False) -> Ima
         image = image @ RED_GREEN_BLUE[:, None]
     elif channels != image.shape[2]:
         image = np.repeat(image[:, :, :1], channels, axis=2)
-    return _resize(image, height, width).transpose(2, 0, 1)
+    fitted = _resize(image, height, width) if center is None else _centered(path, image, height, width, center)
+    return fitted.transpose(2, 0, 1)
 
 
 def _from_npy(path: Path) -> Image:
@@ -46,7 +52,7 @@ def _from_npy(path: Path) -> Image:
             raise ValueError(f"an array of {array.dtype} and shape {array.shape} is no picture")
         whole = np.asarray(array, np.float32) / (1 if array.dtype.kind == "f" else 255)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read as an array: {error}") from error
+        raise DataError(f"{path}: cannot be read as an array: {_reason(error)}") from error
     if whole.ndim == 2:
         whole = whole[:, :, None]
     elif whole.ndim == 3 and whole.shape[0] in (1, 3):
@@ -54,25 +60,58 @@ def _from_npy(path: Path) -> Image:
     return _checked(path, whole)
 
 
-def _from_png(path: Path) -> Image:
+def _from_picture(path: Path) -> Image:
+    """A picture as (H, W, 3), upright as its camera noted, or (H, W, 1) where it has 16 bits of grey."""
     try:
-        from matplotlib.image import imread
+        from PIL import Image as Pillow
+        from PIL import ImageOps
     except ImportError as error:
         raise UnsupportedError('pictures need matplotlib: pip install "fastconv[plot]"') from error
     try:
-        array = np.asarray(imread(path, format="png"), np.float32)
-    # Pillow reports what is wrong with a PNG as a SyntaxError.
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{path}: cannot be read as a PNG: {error}") from error
-    if array.ndim == 2:
-        array = array[:, :, None]
-    return _checked(path, array[:, :, : 1 if array.shape[2] < 3 else 3])  # without the alpha channel
+        with Pillow.open(path, formats=FORMATS) as file:
+            if file.width * file.height > MAX_PIXELS:
+                raise ValueError(f"{file.width} x {file.height} pixels are more than the {MAX_PIXELS} allowed")
+            upright = ImageOps.exif_transpose(file)
+            if upright.mode.startswith("I"):
+                return _checked(path, np.asarray(upright, np.float32)[:, :, None] / 65535)
+            paper = Pillow.new("RGBA", upright.size, "white")
+            paper.alpha_composite(upright.convert("RGBA"))
+            return _checked(path, np.asarray(paper.convert("RGB"), np.float32) / 255)
+    # Pillow reports some faults of a PNG as a SyntaxError.
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
+        raise DataError(f"{path}: cannot be read as a {' or '.join(FORMATS)} picture: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the number that Python puts before a system's reason."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _checked(path: Path, image: Any) -> Image:
     if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size or not np.isfinite(image).all():
         raise DataError(f"{path}: a picture is (H, W), (C, H, W) or (H, W, C) with 1 or 3 channels, got {image.shape}")
     return np.clip(image, 0, 1)
+
+
+def _centered(path: Path, image: Image, height: int, width: int, share: float) -> Image:
+    """What is bright in the picture, scaled to `share` of height x width, its centre of mass in the middle."""
+    ink = image.mean(axis=2)
+    ink = np.where(ink > INK * ink.max(), ink, 0)
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    if not rows.size:
+        raise DataError(f"{path}: there is nothing bright in it to center; a dark drawing on white needs --invert")
+    drawing = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = share * min(height / drawing.shape[0], width / drawing.shape[1])
+    h, w = (max(round(scale * n), 1) for n in drawing.shape[:2])
+    small = _resize(drawing, h, w)
+    mass = small.mean(axis=2)
+    middle = [(mass.sum(axis=1 - axis) @ (np.arange(n) + 0.5)) / mass.sum() for axis, n in enumerate((h, w))]
+    top, left = (
+        min(max(round(side / 2 - at), 0), side - n) for side, at, n in zip((height, width), middle, (h, w), strict=True)
+    )
+    canvas = np.zeros((height, width, image.shape[2]), np.float32)
+    canvas[top : top + h, left : left + w] = small
+    return canvas
 
 
 def _resize(image: Image, height: int, width: int) -> Image:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 
 def info() -> None:
-    """Print versions, backends, networks, data sets and folders."""
+    """Print versions, backends, threads, networks, data sets and folders."""
     import os
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    import typer
 
     from ..backends.select import available
     from ..data import NAMES
@@ -24,20 +22,30 @@ def info() -> None:
         except PackageNotFoundError:
             return "not installed"
 
-    table = Table(box=box.SIMPLE, show_header=False)
     rows = {
         "fastconv": installed("fastconv"),
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
         **{name: installed(name) for name in ("numpy", "numba", "matplotlib", "scikit-learn")},
         **{f"backend {name}": state for name, state in available().items()},
+        "threads": _threads(),
         "networks": ", ".join(MODELS),
         "data sets": ", ".join(NAMES),
         "data folder": str(cache_folder("")),
         "compiled kernels": _kernel_folder(),
     }
+    width = max(map(len, rows)) + 2
     for name, value in rows.items():
-        table.add_row(name, value)
-    Console().print(table)
+        typer.echo(f"{name:<{width}}{value}")
+
+
+def _threads() -> str:
+    from ..errors import BackendError
+    from ..threads import get_threads
+
+    try:
+        return f"{get_threads()} of the cpu backend"
+    except BackendError as error:
+        return f"none: {error}"
 
 
 def _kernel_folder() -> str:

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from .arguments import Backend, Option, constructor_options, input_shape
+from .arguments import Backend, Option, find_network, input_shape
 
 
 def plan(
-    model: Annotated[str, typer.Argument(help="A network's name: simple_convnet, lenet5.")],
+    model: Annotated[str, typer.Argument(help="A network's name (simple_convnet, lenet5) or file.")],
     input: Annotated[str | None, typer.Option(help="The shape of one image, 1,28,28 say.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images in a step.", min=1)] = 100,
     inference: Annotated[bool, typer.Option("--inference", help="The plan of a prediction, not of a step.")] = False,
@@ -22,27 +22,25 @@ def plan(
 ) -> None:
     """Print a compiled step: every call's shapes, parameters, multiplications, bytes and algorithm, and the memory."""
     import numpy as np
-    from rich.console import Console
 
     from .. import random
     from ..backends import select
     from ..compiler.compile import compile as compiled
-    from ..models import build
     from ..nn import CrossEntropyLoss
     from ..optim import Adam
+    from ..tables import show
 
     select.use(backend)
     random.manual_seed(0)
-    shape = {} if input is None else {"input_dim": list(input_shape(input))}
-    network = build(model, shape | constructor_options(option))
-    x = np.random.default_rng(0).random((batch_size, *network.config["input_dim"]), "float32")
+    network = find_network(model, input, option)
+    shape = network.config["input_dim"] if input is None else input_shape(input)
+    x = np.random.default_rng(0).random((batch_size, *shape), "float32")
     labels = None if inference else np.zeros(batch_size, "int64")
     step = compiled(network.eval()) if inference else compiled(network, CrossEntropyLoss(), Adam(network.parameters()))
-    console = Console()
-    console.print(step.prepare(x, labels))
+    show(step.prepare(x, labels))
     if profile or trace is not None:
         measured = step.profile(x, labels)
-        console.print(measured)
+        show(measured)
         if trace is not None:
             measured.save_trace(trace)
             typer.echo(f"wrote {trace}; open it at ui.perfetto.dev")

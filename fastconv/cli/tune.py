@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..geometry import Conv2dGeometry
 
 BATCH = 100
-WIDE = 150  # columns where the output is no terminal
 Problem = tuple[str, "Conv2dGeometry"]
 
 
@@ -41,9 +40,8 @@ def tune(
 
     Later processes use them; the environment variable FASTCONV_TUNING=off makes one ignore them.
     """
-    from rich.console import Console
-
     from ..backends import select
+    from ..tables import show
 
     select.use("cpu")
     from ..backends.cpu import tuning
@@ -55,11 +53,15 @@ def tune(
     if models or not networks:
         shape = {} if input is None else {"input_dim": list(input_shape(input))}
         problems = [*_models(models, shape | constructor_options(option), batch_size or BATCH), *problems]
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDE
-    trials = _measure(console, problems, rounds)
-    console.print(_table(trials))
+    trials: list[tuple[str, Trial]] = []
+    try:
+        for done in _measure(problems, rounds):
+            trials.append(done)
+    except KeyboardInterrupt:
+        if not trials:
+            raise
+        typer.secho("stopped: what was measured so far counts", fg="yellow", err=True)
+    show(_table(trials))
     found = {tuning.key(t.geometry, t.direction, t.dtype): t.winner for _, t in trials}
     path, count = tuning.remember(found), sum(name is not None for name in found.values())
     if path is None:
@@ -111,7 +113,7 @@ def _bench_layers(networks: str, batch_size: int | None) -> list[Problem]:
     return [(title, g) for g, title in found.items()]
 
 
-def _measure(console: Any, problems: list[Problem], rounds: int) -> list[tuple[str, Trial]]:
+def _measure(problems: list[Problem], rounds: int) -> Iterator[tuple[str, Trial]]:
     """Every problem in every direction that leaves a choice, with a progress bar."""
     from rich.progress import track
 
@@ -120,10 +122,8 @@ def _measure(console: Any, problems: list[Problem], rounds: int) -> list[tuple[s
 
     backend = select.get("cpu")
     work = list(_with_choice(problems))
-    return [
-        (title, trial(backend, g, direction, names, rounds=rounds))
-        for title, g, direction, names in track(work, "timing", console=console, transient=True)
-    ]
+    for title, g, direction, names in track(work, "timing", transient=True):
+        yield title, trial(backend, g, direction, names, rounds=rounds)
 
 
 def _with_choice(problems: list[Problem]) -> Iterator[tuple[str, Conv2dGeometry, str, list[str]]]:

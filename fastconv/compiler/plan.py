@@ -141,7 +141,8 @@ class Plan:
         return sum(v.size for v in read)
 
     def __str__(self) -> str:
-        from .table import as_text, plan_table
+        from ..tables import as_text
+        from .table import plan_table
 
         return as_text(plan_table(self))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from ..tables import as_text
+from ..tensor_files import Path_, write_whole
 from .plan import Call
-from .table import as_text, profile_table
+from .table import profile_table
 
 if TYPE_CHECKING:
     from .replay import Replay
@@ -42,8 +42,12 @@ class Profile:
     def __rich__(self) -> Any:
         return profile_table(self)
 
-    def save_trace(self, path: str | PathLike[str]) -> None:
-        """Write the step as a Chrome trace (open it at ui.perfetto.dev or chrome://tracing)."""
+    def save_trace(self, path: Path_) -> None:
+        """Write the step as a Chrome trace (open it at ui.perfetto.dev or chrome://tracing).
+
+        Raises:
+            DataError: the file cannot be written.
+        """
         events, at = [], 0.0
         for row in self.rows:
             events.append(
@@ -54,7 +58,7 @@ class Profile:
                 }
             )  # fmt: skip
             at += row.seconds
-        Path(path).write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ns"}))
+        write_whole(path, json.dumps({"traceEvents": events, "displayTimeUnit": "ns"}).encode())
 
 
 def measure(replay: Replay, inputs: tuple[Any, ...], rounds: int) -> Profile:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .plan import Call, Plan
 
@@ -18,7 +17,7 @@ def plan_table(plan: Plan) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title_justify="left", show_footer=True)
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left", show_footer=True)
     table.add_column("phase", footer="total")
     table.add_column("call", footer=f"{len(plan.calls)} calls")
     table.add_column("results")
@@ -41,7 +40,7 @@ def profile_table(profile: Profile) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title_justify="left", show_footer=True)
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left", show_footer=True)
     table.add_column("phase", footer="total")
     table.add_column("call")
     table.add_column("us", justify="right", footer=f"{profile.total * 1e6:.1f}")
@@ -55,16 +54,6 @@ def profile_table(profile: Profile) -> Table:
             flops, f"{row.call.bytes / row.seconds / 1e9:.1f}",
         )  # fmt: skip
     return table
-
-
-def as_text(table: Any) -> str:
-    """A rich table as plain text."""
-    from rich.console import Console
-
-    console = Console(file=StringIO(), width=200, color_system=None)
-    with console.capture() as text:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in text.get().splitlines())
 
 
 def _shapes(call: Call) -> str:

@@ -1,5 +1,6 @@
 """Networks."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,12 @@ def build(name: str, config: Mapping[str, Any] | None = None) -> LectureNetwork:
     """
     if name not in MODELS:
         raise ArgumentError(f"there is no network {name!r}; choose one of {', '.join(MODELS)}")
+    options = dict(config or {})
+    known = inspect.signature(MODELS[name]).parameters
+    unknown = sorted(options.keys() - known.keys())
+    if unknown:
+        raise ArgumentError(f"{name} has no option {', '.join(unknown)}; its options are {', '.join(known)}")
     try:
-        return MODELS[name](**dict(config or {}))
+        return MODELS[name](**options)
     except TypeError as error:
         raise ArgumentError(f"{name}: {error}") from error

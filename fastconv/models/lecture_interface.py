@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, MutableMapping
 from copy import deepcopy
 from pathlib import Path
@@ -61,6 +62,21 @@ class LectureParams(MutableMapping[str, Array]):
     def parameter(self, name: str) -> Parameter:
         """The parameter behind `name`."""
         return self._parameters[name]
+
+
+def whole_numbers(network: str, option: str, value: Any, axes: str) -> tuple[int, ...]:
+    """A constructor's option with one whole number for each of `axes`, "C,H,W" say.
+
+    Raises:
+        ArgumentError: it is anything else, or a number is below 1.
+    """
+    try:
+        numbers = tuple(map(operator.index, value))
+    except TypeError:
+        numbers = ()
+    if len(numbers) != axes.count(",") + 1 or min(numbers) < 1:
+        raise ArgumentError(f"{network}: {option} must be ({axes}), whole numbers from 1, got {value!r}")
+    return numbers
 
 
 class LectureNetwork(Module):

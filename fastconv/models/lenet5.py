@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import ArgumentError
 from ..nn import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Module, ReLU, Tanh, init
-from .lecture_interface import LectureNetwork
+from .lecture_interface import LectureNetwork, whole_numbers
 
 ACTIVATIONS = {"tanh": (Tanh, init.xavier), "relu": (ReLU, init.he)}
 POOLINGS = {"avg": AvgPool2d, "max": MaxPool2d}
@@ -27,7 +27,8 @@ class LeNet5(LectureNetwork):
         pooling: str = "avg", channels: tuple[int, int] = (6, 16),
     ) -> None:  # fmt: skip
         super().__init__()
-        C, H, W = input_dim
+        C, H, W = whole_numbers("LeNet5", "input_dim", input_dim, "C, H, W")
+        C1, C3 = whole_numbers("LeNet5", "channels", channels, "C1, C3")
         if (H, W) not in ((28, 28), (32, 32)):
             raise ArgumentError(f"LeNet5: images must be 28x28 or 32x32, input_dim is {tuple(input_dim)} C,H,W")
         if activation not in ACTIVATIONS or pooling not in POOLINGS:
@@ -41,7 +42,6 @@ class LeNet5(LectureNetwork):
         }  # fmt: skip
         act, first_weights = ACTIVATIONS[activation]
         pool = POOLINGS[pooling]
-        C1, C3 = channels
         self.c1, self.act1, self.s2 = Conv2d(C, C1, 5, padding=2 if H == 28 else 0), act(), pool(2, 2)
         self.c3, self.act3, self.s4 = Conv2d(C1, C3, 5), act(), pool(2, 2)
         self.flatten = Flatten()

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ArgumentError
 from ..geometry import Conv2dGeometry, Pool2dGeometry
 from ..nn import Conv2d, Flatten, Linear, MaxPool2d, Module, ReLU, init
-from .lecture_interface import LectureNetwork
+from .lecture_interface import LectureNetwork, whole_numbers
 
 CONV_PARAM = {"filter_num": 30, "filter_size": 5, "pad": 0, "stride": 1}
 
@@ -39,7 +39,7 @@ class SimpleConvNet(LectureNetwork):
             "input_dim": list(input_dim), "conv_param": conv, "hidden_size": hidden_size,
             "output_size": output_size, "weight_init_std": weight_init_std,
         }  # fmt: skip
-        C, H, W = input_dim
+        C, H, W = whole_numbers("SimpleConvNet", "input_dim", input_dim, "C, H, W")
         FN, F = conv["filter_num"], conv["filter_size"]
         maps = Conv2dGeometry.from_shapes((1, C, H, W), (FN, C, F, F), stride=conv["stride"], padding=conv["pad"])
         pooled = Pool2dGeometry.from_shape(maps.y_shape, 2).y_shape

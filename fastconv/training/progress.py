@@ -46,7 +46,9 @@ class Live(Progress):
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[now]}"),
             TextColumn("left"), TimeRemainingColumn(), transient=True,
         )  # fmt: skip
-        self._task = self._bar.add_task(self._title(), total=epochs * batches, completed=done, now="")
+        self._task = self._bar.add_task(
+            self._title(), total=epochs * batches, completed=done, now="preparing the kernels"
+        )
         self._shown = 0.0
         self._bar.start()
 
@@ -70,11 +72,12 @@ class Live(Progress):
 
 def describe(epoch: Epoch, epochs: int) -> str:
     """One line about an epoch."""
+    time = f"{epoch.seconds:.1f} s" if epoch.seconds >= 1 else f"{1000 * epoch.seconds:.0f} ms"
     validated = "" if epoch.validation_accuracy is None else f"  validation {epoch.validation_accuracy:.4f}"
     return (
         f"epoch {epoch.number:>{len(str(epochs))}}/{epochs}  loss {epoch.train_loss:.4f}  "
         f"accuracy {epoch.train_accuracy:.4f}{validated}  lr {epoch.lr:.3g}  "
-        f"{epoch.images_per_second:,.0f} images/s  {epoch.seconds:.1f} s"
+        f"{epoch.images_per_second:,.0f} images/s  {time}"
     )
 
 
