@@ -42,6 +42,12 @@ def backend(request):
     return select.get(request.param)
 
 
+@pytest.fixture(scope="session", params=[p for p in _ready_backends() if p.values[0] in ("cuda-emu", "gpu")])
+def gpu_backend(request):
+    """The emulated GPU, and the real one where it is."""
+    return select.get(request.param)
+
+
 @pytest.fixture
 def rng(request):
     """Random numbers that depend on the test's name only."""

@@ -2,14 +2,9 @@
 
 import numpy as np
 import pytest
-from cuda_emulator.device import EmulatedDevice
 
 import fastconv as fc
-from fastconv.backends import select
 from fastconv.backends.gpu.graph import StepGraph
-
-if select.available()["cuda-emu"] != "ready":
-    pytest.skip(select.available()["cuda-emu"], allow_module_level=True)
 
 
 def network():
@@ -55,24 +50,24 @@ def losses(backend, make_optimizer, compiled, count=6):
     ],
     ids=["sgd", "adam", "adamw"],
 )
-def test_replayed_steps_are_eager_ones(make):
+def test_replayed_steps_are_eager_ones(gpu_backend, make):
     """Rate, step count and dropout seed are fresh in every replay."""
-    eager, expected = losses("cuda-emu", make, compiled=False)
-    replayed, found = losses("cuda-emu", make, compiled=True)
+    eager, expected = losses(gpu_backend.name, make, compiled=False)
+    replayed, found = losses(gpu_backend.name, make, compiled=True)
     assert replayed == eager
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_as_on_the_cpu():
+def test_as_on_the_cpu(gpu_backend):
     make = fc.optim.Adam
-    (ours, _), (theirs, _) = (losses(name, make, compiled=True) for name in ("cuda-emu", "cpu"))
+    (ours, _), (theirs, _) = (losses(name, make, compiled=True) for name in (gpu_backend.name, "cpu"))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
-def test_a_replay_launches_its_numbers_and_the_graph(monkeypatch):
+def test_a_replay_launches_its_numbers_and_the_graph(gpu_backend, monkeypatch):
     launched = []
-    with fc.use("cuda-emu"):
+    with fc.use(gpu_backend.name):
         model = network()
         step = fc.compile(model, loss=fc.nn.CrossEntropyLoss(), optimizer=fc.optim.Adam(model.parameters()))
         for x, t in batches(2):
@@ -80,6 +75,7 @@ def test_a_replay_launches_its_numbers_and_the_graph(monkeypatch):
         (replay,) = step._replays.values()
         assert isinstance(replay._run_all, StepGraph)
         monkeypatch.setattr(replay._run_all, "_launch", lambda: launched.append("graph"))
-        monkeypatch.setattr(EmulatedDevice, "launch", lambda self, kernel, *_: launched.append(kernel.name))
+        device = type(gpu_backend._device)
+        monkeypatch.setattr(device, "launch", lambda self, kernel, *_: launched.append(kernel.name))
         step(x, t)
     assert launched == [*["store_words"] * 3, "graph"]  # dropout, its backward, the update
