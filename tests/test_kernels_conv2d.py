@@ -85,6 +85,18 @@ def test_every_algorithm_is_exact_on_random_problems(cpu, case, seed):
     check_all(cpu, case, np.random.default_rng(seed), "float32")
 
 
+@pytest.mark.parametrize("pads", [(0, 0, 0, 1), (2, 1, 3, 5)])
+@every_type
+def test_padded_images_have_zeros_around_them(pads, dtype, rng):
+    from fastconv.kernels.cpu.pack import pad
+
+    top, bottom, left, right = pads
+    x = rng.standard_normal((3, 4, 7, 5)).astype(dtype)
+    padded = np.full((3, 4 + top + bottom, 7 + left + right, 5), np.nan, dtype)
+    pad(padded, x, (top, left))
+    assert (padded == np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))).all()
+
+
 def test_unknown_algorithms_are_refused_with_the_names(cpu, rng):
     values = [cpu.asarray(a) for a in conv_values(CASES[0], rng)]
     with pytest.raises(ArgumentError, match=r"must be one of im2col, .*tiles, direct, got 'fast'"):

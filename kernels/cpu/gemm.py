@@ -28,6 +28,7 @@ import numpy as np
 
 from .jit import inner, kernel
 from .micro import COLUMNS, ROWS_2, run_block
+from .pack import copy_elements
 from .parallel import parallel_for
 from .rows import add_rows, copy_rows, transpose_tile
 from .simd import VECTOR_BYTES, address
@@ -131,7 +132,7 @@ def _slice_of_c(micro, rows, columns, k, zero, packed, places, p):
         for r in range(MR):
             offsets[r] = min(r, count - 1) * (pitch if reading == COPIED else a_row) * item
             if reading == COPIED and r < count:
-                _copy(zero, tile + r * pitch * item, own + r * a_row * item, steps, item)
+                copy_elements(zero, tile + r * pitch * item, own + r * a_row * item, steps, item)
         if reading == TRANSPOSED:
             copy_rows(PANEL_VECTORS, zero, tile, MR * item, own, a_step * item, steps, count, MR)
         for column in range(columns[0], columns[1], width):
@@ -187,13 +188,3 @@ def _pack_block(zero, to, width, column, k, steps, places, p):
                 zero, to + (s * width + lane) * item, width * item, source + s * item, b_column * item,
                 left, min(lanes, steps - s),
             )  # fmt: skip
-
-
-@inner
-def _copy(zero, to, source, length, item):
-    """`length` neighbouring elements."""
-    lanes = VECTOR_BYTES // item
-    whole = length // lanes
-    copy_rows(1, zero, to, VECTOR_BYTES, source, VECTOR_BYTES, whole, lanes, lanes)
-    done, rest = whole * VECTOR_BYTES, length % lanes
-    copy_rows(1, zero, to + done, 0, source + done, 0, min(rest, 1), rest, rest)
