@@ -114,7 +114,7 @@ def test_a_captured_pass_computes_with_the_values_of_its_launch(gpu_backend, cas
 
 @pytest.mark.parametrize("case", LAYERS, ids=names(LAYERS))
 def test_layers_of_real_networks_agree(gpu_backend, case, rng):
-    """Tiles in parts, many blocks at once, all the shared memory: whole numbers exactly, others beside strict float32."""
+    """Tiles in parts, many blocks, all the shared memory: whole numbers exactly, others beside strict float32."""
     if gpu_backend.name != "gpu":
         pytest.skip("takes minutes on the emulated GPU")
     whole = [gpu_backend.asarray(a) for a in conv_values(case, rng)]
