@@ -16,20 +16,26 @@ class CUDARuntimeError(RuntimeError):
     """As CuPy's."""
 
 
-def fake_cupy(count=1, major=9, minor=0):
-    """CuPy with `count` devices; an exception in its place is raised."""
+def answer(given):
+    """A function that returns what is given, or raises it."""
 
-    def device_count():
-        if isinstance(count, Exception):
-            raise count
-        return count
+    def call():
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    return call
+
+
+def fake_cupy(count=1, major=9, minor=0, nvrtc=(13, 0)):
+    """CuPy with `count` devices and such an NVRTC; an exception in their place is raised."""
 
     properties = {"major": major, "minor": minor, "name": b"Tesla V100"}
     runtime = SimpleNamespace(
-        CUDARuntimeError=CUDARuntimeError, getDeviceCount=device_count, getDevice=lambda: 0,
+        CUDARuntimeError=CUDARuntimeError, getDeviceCount=answer(count), getDevice=lambda: 0,
         getDeviceProperties=lambda device: properties,
     )  # fmt: skip
-    return SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
+    return SimpleNamespace(cuda=SimpleNamespace(runtime=runtime, nvrtc=SimpleNamespace(getVersion=answer(nvrtc))))
 
 
 @pytest.fixture
@@ -55,6 +61,16 @@ def machine(monkeypatch):
             fake_cupy(count=CUDARuntimeError("cudaErrorNoDevice")),
             {},
             "the NVIDIA driver gives no GPU: cudaErrorNoDevice",
+        ),
+        (
+            fake_cupy(count=CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")),
+            {},
+            r"the NVIDIA driver is older than CuPy's CUDA: update it, or try pip install fastconv\[cuda12\]",
+        ),
+        (
+            fake_cupy(nvrtc=RuntimeError("CuPy failed to load libnvrtc.so.13")),
+            {},
+            r"does not find CUDA's compiler, NVRTC: CuPy failed to load libnvrtc.so.13; pip install fastconv\[cuda13\]",
         ),
         (fake_cupy(major=7), {}, r"Tesla V100 has compute capability 7.0; the kernels need 7.5 \(Turing\) or newer"),
     ],

@@ -26,7 +26,13 @@ def missing() -> str | None:
             return "the NVIDIA driver sees no GPU"
         properties = runtime.getDeviceProperties(runtime.getDevice())
     except runtime.CUDARuntimeError as error:
+        if "InsufficientDriver" in str(error):
+            return "the NVIDIA driver is older than CuPy's CUDA: update it, or try pip install fastconv[cuda12]"
         return f"the NVIDIA driver gives no GPU: {error}"
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except RuntimeError as error:
+        return f"CuPy does not find CUDA's compiler, NVRTC: {error}; pip install fastconv[cuda13] brings it"
     if 10 * properties["major"] + properties["minor"] < OLDEST:
         return (
             f"{properties['name'].decode()} has compute capability {properties['major']}.{properties['minor']}; "
