@@ -12,7 +12,9 @@ from .autograd.tensor import tensor as tensor
 from .backends.precision import get_precision as get_precision
 from .backends.select import available as available
 from .backends.select import set_precision as set_precision
+from .backends.select import set_winograd as set_winograd
 from .backends.select import use as use
+from .backends.winograd import get_winograd as get_winograd
 from .checkpoint import load as load
 from .checkpoint import save as save
 from .compiler.compile import compile as compile

@@ -30,10 +30,10 @@ def backward(backend, case, dy, x, w, data_algorithm=None, weight_algorithm=None
 
 
 def every_algorithm(backend, case, direction, run):
-    """run(name) of every algorithm that takes this problem; one that declines either says so or is right as well."""
+    """run(name) of every exact algorithm that takes this problem; one that declines says so or is right as well."""
     candidates = backend.explain(case.geometry, direction)
     assert candidates[-1].declined is None, "the last candidate takes every geometry"
-    for candidate in candidates:
+    for candidate in (c for c in candidates if not c.rounds):
         try:
             yield run(candidate.name)
         except FastconvError:
@@ -114,7 +114,7 @@ class TestConvolution:
         b[-1] = np.nan
         expected = np.maximum(reference.conv2d(x, w, b, **case.options), 0)
         for candidate in backend.explain(case.geometry):
-            if candidate.declined is None or "on request" in candidate.declined:
+            if not candidate.rounds and (candidate.declined is None or "on request" in candidate.declined):
                 y = forward(backend, case, x, w, b, activation="relu", algorithm=candidate.name)
                 assert_exact(y, expected, "float32")
 

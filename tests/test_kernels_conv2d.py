@@ -56,7 +56,7 @@ def run(cpu, case, direction, name, x, w, b, dy):
 
 
 def check_all(cpu, case, rng, dtype):
-    """Every algorithm of every pass: exact, or it declines as it said it would."""
+    """Every exact algorithm of every pass: right, or it declines as it said it would."""
     values = [cpu.asarray(a) for a in conv_values(case, rng, dtype=dtype)]
     x, w, b, dy = values
     dx, dw, db = reference.conv2d_backward(dy, x, w, **case.options)
@@ -65,7 +65,7 @@ def check_all(cpu, case, rng, dtype):
     for direction, expected in wanted.items():
         candidates = cpu.explain(case.geometry, direction)
         assert candidates[-1].declined is None, "the last one takes every geometry"
-        for candidate in candidates:
+        for candidate in (c for c in candidates if not c.rounds):
             if candidate.declined and "on request" not in candidate.declined:
                 with pytest.raises(UnsupportedError, match="declines"):
                     run(cpu, case, direction, candidate.name, *values)

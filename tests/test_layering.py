@@ -29,8 +29,8 @@ LAYERS = [
 PUBLIC = (
     "use", "available", "tensor", "Tensor", "no_grad", "functional", "nn", "optim", "models", "data", "gradcheck",
     "im2col", "col2im", "manual_seed", "FastconvError", "ShapeError", "ArgumentError", "DTypeError", "BackendError",
-    "UnsupportedError", "DataError", "set_threads", "get_threads", "set_precision", "get_precision", "compile",
-    "Trainer", "summary", "save", "load",
+    "UnsupportedError", "DataError", "set_threads", "get_threads", "set_precision", "get_precision", "set_winograd",
+    "get_winograd", "compile", "Trainer", "summary", "save", "load",
 )  # fmt: skip
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

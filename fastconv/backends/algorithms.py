@@ -10,11 +10,17 @@ from ..geometry import Conv2dGeometry
 from .base import Candidate
 
 
+def accepts_all(g: Conv2dGeometry) -> str | None:
+    """Declines nothing: what the last of a list does."""
+    return None
+
+
 @dataclass(frozen=True)
 class Algorithm:
     """One way to compute a pass: `declines` gives the reason why it cannot serve a problem, or None.
 
-    on_request: why it is never chosen by itself; None for the ordinary ones.
+    on_request: why it is never chosen by itself; None for the ordinary ones. doubts: why it is not chosen by itself for
+    a problem that it could serve, or None. rounds: whole numbers do not give the exact result either.
     """
 
     name: str
@@ -22,11 +28,12 @@ class Algorithm:
     declines: Callable[[Conv2dGeometry], str | None]
     run: Callable[..., None]
     on_request: str | None = None
+    doubts: Callable[[Conv2dGeometry], str | None] = accepts_all
+    rounds: bool = False
 
-
-def accepts_all(g: Conv2dGeometry) -> str | None:
-    """Declines nothing: what the last of a list does."""
-    return None
+    def waits(self, g: Conv2dGeometry) -> str | None:
+        """Why it does not run by itself, or None."""
+        return self.declines(g) or self.on_request or self.doubts(g)
 
 
 def declines_groups(g: Conv2dGeometry) -> str | None:
@@ -36,7 +43,7 @@ def declines_groups(g: Conv2dGeometry) -> str | None:
 
 def listed(algorithms: Iterable[Algorithm], g: Conv2dGeometry) -> list[Candidate]:
     """What `explain` returns: each algorithm with its reason, and why it does not run by itself."""
-    return [Candidate(a.name, a.reason, a.declines(g) or a.on_request) for a in algorithms]
+    return [Candidate(a.name, a.reason, a.waits(g), a.rounds) for a in algorithms]
 
 
 def choose(algorithms: Iterable[Algorithm], g: Conv2dGeometry, direction: str, name: str | None) -> Algorithm:
@@ -48,7 +55,7 @@ def choose(algorithms: Iterable[Algorithm], g: Conv2dGeometry, direction: str, n
     """
     algorithms = tuple(algorithms)
     for a in algorithms:
-        if name is None and a.on_request is None and a.declines(g) is None:
+        if name is None and a.waits(g) is None:
             return a
         if a.name == name:
             reason = a.declines(g)

@@ -1,4 +1,4 @@
-"""Which backends there are, why one is missing, which one makes new tensors, and in what precision it multiplies."""
+"""Which backends there are, why one is missing, which one makes new tensors, and how precisely it multiplies."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from functools import cache
 from types import TracebackType
 from typing import Any
 
-from ..errors import BackendError
+from ..errors import ArgumentError, BackendError
 from .base import Backend
 from .precision import chosen, get_precision, require_precision
+from .winograd import chosen as winograd_chosen
 
 DEFAULT = "cpu"
 
@@ -94,9 +95,9 @@ def current() -> Backend:
 class _Choice:
     """A value that stands from here on, or inside a `with` block."""
 
-    def __init__(self, variable: ContextVar[str], value: str) -> None:
+    def __init__(self, variable: ContextVar[Any], value: Any) -> None:
         self._variable = variable
-        self._token: Token[str] = variable.set(value)
+        self._token: Token[Any] = variable.set(value)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -160,3 +161,29 @@ class set_precision(_Choice):
 
     def __repr__(self) -> str:
         return f"<fastconv precision {chosen.get()}>"
+
+
+class set_winograd(_Choice):
+    """Choose whether the CPU's 3x3 convolutions may use Winograd's algorithm, for good or inside a `with` block.
+
+    >>> fc.set_winograd(False)                  # from here on
+    >>> with fc.set_winograd(True):             # in here again
+    ...     y = model(x)
+
+    It is on from the start: some two times the speed where channels are many, for errors of float32's rounding that are
+    a few times as large (see kernels/cpu/conv2d/winograd_transforms.py). `explain` says where it runs and why.
+
+    Raises:
+        ArgumentError: `on` is neither True nor False.
+    """
+
+    def __init__(self, on: bool) -> None:
+        if not isinstance(on, bool):
+            raise ArgumentError(f"set_winograd takes True or False, got {on!r}")
+        super().__init__(winograd_chosen, on)
+
+    def __enter__(self) -> bool:
+        return winograd_chosen.get()
+
+    def __repr__(self) -> str:
+        return f"<fastconv winograd {'on' if winograd_chosen.get() else 'off'}>"

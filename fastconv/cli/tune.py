@@ -132,7 +132,7 @@ def _with_choice(problems: list[Problem]) -> Iterator[tuple[str, Conv2dGeometry,
 
     for title, g in problems:
         for direction, candidates in ALGORITHMS.items():
-            names = [a.name for a in candidates if a.on_request is None and a.declines(g) is None]
+            names = [a.name for a in candidates if a.waits(g) is None]
             if len(names) > 1:
                 yield title, g, direction, names
 

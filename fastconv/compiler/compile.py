@@ -13,6 +13,7 @@ from ..autograd.mode import no_grad
 from ..autograd.tensor import Tensor
 from ..backends.base import Array, Backend
 from ..backends.precision import get_precision
+from ..backends.winograd import get_winograd
 from ..errors import ArgumentError
 from ..nn.module import Module
 from ..ops.loss import class_indices
@@ -30,8 +31,9 @@ PLANS = 8  # input shapes kept; the one not used for longest is dropped
 class Compiled:
     """What `fc.compile` returns. Call it with arrays; `plan` is the plan of the last call.
 
-    A plan is made for each shape and type of the input, training mode and precision, and made again when the model was
-    changed: layers, options or whole parameter arrays. Values (weights, a learning rate) may change at any time.
+    A plan is made for each shape and type of the input, training mode, precision and choice of fc.set_winograd, and
+    made again when the model was changed: layers, options or whole parameter arrays. Values (weights, a learning rate)
+    may change at any time.
     """
 
     def __init__(self, model: Module, loss: Callable[..., Any] | None, optimizer: Optimizer | None) -> None:
@@ -108,7 +110,7 @@ class Compiled:
         """The plan for these inputs, made now where there is none, and the inputs as the backend's arrays."""
         watch = self._watched()
         inputs = self._inputs(watch.backend, x, t)
-        key = (*((a.shape, a.dtype) for a in inputs), get_precision(), watch.modes())
+        key = (*((a.shape, a.dtype) for a in inputs), get_precision(), get_winograd(), watch.modes())
         replay = self._replays.get(key)
         if replay is None:
             replay = self._replays[key] = self._capture(watch.backend, inputs)

@@ -23,6 +23,7 @@ from . import conv2d_few as few
 from . import conv2d_groups as groups
 from . import conv2d_tiles as tiles
 from . import conv2d_weight as weight
+from . import conv2d_winograd as winograd
 from . import tuning
 from .linear import gemm, outer
 
@@ -163,6 +164,13 @@ def _groups(declines: Callable[[Conv2dGeometry], str | None], run: Callable[...,
     return Algorithm("groups", "groups: vectors along the channels of one or of several", declines, run)
 
 
+def _winograd(run: Callable[..., None]) -> Algorithm:
+    return Algorithm(
+        "winograd", "a quarter of the products, between transforms of tiles of 4 x 4", winograd.declines, run,
+        doubts=winograd.doubts, rounds=True,
+    )  # fmt: skip
+
+
 def _direct(run: Callable[..., None]) -> Algorithm:
     return Algorithm("direct", "plain loops, every geometry, no buffer", accepts_all, run)
 
@@ -172,6 +180,7 @@ ALGORITHMS = {
         _im2col(_im2col_forward),
         _groups(groups.declines_forward, groups.forward),
         Algorithm("pixels", "few filters: vectors along the pixels of a row", few.declines, few.forward),
+        _winograd(winograd.forward),
         _tiles(tiles.forward),
         _direct(_direct_forward),
     ),
@@ -181,6 +190,7 @@ ALGORITHMS = {
         Algorithm(
             "narrow", "few channels: vectors along a filter's row", tiles.declines_narrow, tiles.backward_data_narrow
         ),
+        _winograd(winograd.backward_data),
         _tiles(tiles.backward_data),
         _direct(_direct_backward_data),
     ),
@@ -199,9 +209,14 @@ ALGORITHMS = {
 }
 
 
+def _computing(direction: str, dtype: Any) -> Sequence[Algorithm]:
+    """The algorithms for arrays of this type: those that round more than they must leave float64 alone."""
+    return [a for a in ALGORITHMS[direction] if np.dtype(dtype) == np.float32 or not a.rounds]
+
+
 def _in_order(g: Conv2dGeometry, direction: str, dtype: Any) -> Sequence[Algorithm]:
     """The algorithms as they are asked: before all others the one that `fastconv tune` found to be fastest."""
-    candidates = ALGORITHMS[direction]
+    candidates = _computing(direction, dtype)
     measured = tuning.fastest(g, direction, dtype)
     if measured is None:
         return candidates
@@ -211,7 +226,7 @@ def _in_order(g: Conv2dGeometry, direction: str, dtype: Any) -> Sequence[Algorit
 
 def _choose(g: Conv2dGeometry, direction: str, algorithm: str | None, dtype: Any) -> Callable[..., None]:
     """The function that runs: the first that neither declines nor waits for a request, or the one asked for."""
-    candidates = _in_order(g, direction, dtype) if algorithm is None else ALGORITHMS[direction]
+    candidates = _in_order(g, direction, dtype) if algorithm is None else _computing(direction, dtype)
     run = choose(candidates, g, direction, algorithm).run
     if not getattr(run, "launches", False):
         made_of_calls()

@@ -1,0 +1,228 @@
+"""Convolution by Winograd's F(4x4, 3x3): a quarter of the products, for transforms before and after them.
+
+    V[p, t, c] = B^T d B of tile t        U[p, c, k] = G g G^T        p: one of 36 points
+    M[p, t, k] = sum over c: V[p, t, c] * U[p, c, k]                  36 products of matrices
+    y of tile t = act(bias + A^T M A)
+
+Channels-last, float32, whole vectors of channels; a tile is 4x4 pixels of y and the 6x6 of x that they see, zeros where
+there is no image. Tiles are counted through all images. Two ways to cut the work into chunks:
+
+    by tiles    one chunk owns some tiles: transforms their pixels, then for each block of filters takes the 36 products
+                and transforms them back. All filters are transformed before.
+    by filters  one chunk owns a block of filters, transforms it and meets all tiles, which are transformed before: for
+                so few tiles that the transformed filters (4 times the filters) would not pay for their traffic.
+
+Within a chunk M stays in the second-level cache, and so does V where channels are few. Transforms are forms of
+winograd_transforms.py, products are micro.py's blocks over packed filters.
+"""
+
+import numpy as np
+
+from ..forms import call_form
+from ..jit import inner, kernel
+from ..micro import run_block
+from ..parallel import parallel_for, span
+from ..simd import VECTOR_BYTES, address
+from .winograd_transforms import EDGE, PIXELS, POINTS, TAPS
+
+ITEM = 4  # bytes of a float32
+LINE = 64 // ITEM
+MOST_ROWS = 16  # of any micro-kernel
+PARTS = 8  # that a block of filters, or a chunk of tiles, is transformed in
+
+
+@kernel
+def conv2d_winograd_by_tiles(y, x, w, bias, filters, zeros, p):
+    """Write y.
+
+    Args:
+        y, x: flat. w: packed by pack.py, its nine taps one after the other in each block of columns. filters: of
+        `filters_size` elements, where the transformed ones go. bias: one element a column. zeros: C of them.
+        p: (N H W C; OH OW OC; PH PW; tiles down and across an image; tiles a chunk; 1 for ReLU; addresses of the input,
+            filter and output form; (vectors, rows and address of the micro-kernel) of whole blocks and of the last).
+    """
+    parallel_for(_part_of_filters, _blocks(p) * PARTS, (filters, w, p))
+    parallel_for(_chunk_of_tiles, _chunks(p), (y, x, bias, filters, zeros, p))
+
+
+@kernel
+def conv2d_winograd_by_filters(y, x, w, bias, tiles, zeros, p):
+    """As above; tiles: of `tiles_size` elements for each chunk, where the transformed pixels go."""
+    parallel_for(_part_of_tiles, _chunks(p) * PARTS, (tiles, x, zeros, p))
+    parallel_for(_block_of_filters, _blocks(p), (y, w, bias, tiles, p))
+
+
+@inner
+def _tiles(p):
+    (N, _, _, _), _, _, (TI, TJ), _, _, _, _ = p
+    return N * TI * TJ
+
+
+@inner
+def _chunks(p):
+    return -(-_tiles(p) // p[4])
+
+
+@inner
+def _blocks(p):
+    return -(-p[1][2] // _width(p))
+
+
+@inner
+def _width(p):
+    """Columns of a whole block."""
+    return p[7][0][0] * (VECTOR_BYTES // ITEM)
+
+
+@inner
+def _own(block, p):
+    """Columns of a block, and its micro-kernel."""
+    width, OC = _width(p), p[1][2]
+    left = OC - block * width
+    micro = p[7][0] if left >= width else p[7][1]
+    return min(width, left), micro
+
+
+def filters_size(C, width):
+    """Elements of a block of transformed filters: 36 matrices, a line apart from a power of two."""
+    return POINTS * (C * width + LINE)
+
+
+def tiles_size(C, size):
+    """Elements of a chunk of transformed tiles."""
+    return POINTS * (size * C + LINE)
+
+
+_filters_size, _tiles_size = inner(filters_size), inner(tiles_size)
+
+
+@inner
+def _memory(elements):
+    return np.empty(elements * ITEM + 64, np.uint8)
+
+
+@inner
+def _first_line(memory):
+    return address(memory) + -address(memory) % 64
+
+
+@inner
+def _part_of_filters(index, filters, w, p):
+    block = index // PARTS
+    _transform_filters(
+        address(filters) + block * _filters_size(p[0][3], _width(p)) * ITEM, w, block, index % PARTS, PARTS, p
+    )
+
+
+@inner
+def _transform_filters(to, w, block, part, parts, p):
+    (_, _, _, C), _, _, _, _, _, (_, form, _), _ = p
+    columns, _ = _own(block, p)
+    lanes = VECTOR_BYTES // ITEM
+    first, last = span(part, parts, C * columns, lanes)
+    tap = C * columns * ITEM
+    source = address(w) + block * _width(p) * TAPS * TAPS * C * ITEM
+    call_form(form, (source + first * ITEM, tap, to + first * ITEM, tap + LINE * ITEM, (last - first) // lanes))
+
+
+@inner
+def _chunk_of_tiles(chunk, y, x, bias, filters, zeros, p):
+    (_, _, _, C), _, _, _, size, _, _, _ = p
+    first, last = chunk * size, min(chunk * size + size, _tiles(p))
+    tiles = _memory(_tiles_size(C, size))
+    products = _memory(_tiles_size(_width(p), size))
+    rest = np.empty(_width(p), np.float32)
+    _transform_tiles(_first_line(tiles), x, zeros, first, last, p)
+    for block in range(_blocks(p)):
+        own = address(filters) + block * _filters_size(C, _width(p)) * ITEM
+        _multiply(_first_line(products), _first_line(tiles), own, block, last - first, p)
+        _write(y, _first_line(products), bias, address(rest), block, first, last, p)
+
+
+@inner
+def _part_of_tiles(index, tiles, x, zeros, p):
+    (_, _, _, C), _, _, _, size, _, _, _ = p
+    chunk = index // PARTS
+    first, last = span(index % PARTS, PARTS, size, 1)
+    to = address(tiles) + (chunk * _tiles_size(C, size) + first * C) * ITEM
+    _transform_tiles(to, x, zeros, chunk * size + first, min(chunk * size + last, _tiles(p)), p)
+
+
+@inner
+def _block_of_filters(block, y, w, bias, tiles, p):
+    (_, _, _, C), _, _, _, size, _, _, _ = p
+    filters = _memory(_filters_size(C, _width(p)))
+    products = _memory(_tiles_size(_width(p), size))
+    rest = np.empty(_width(p), np.float32)
+    _transform_filters(_first_line(filters), w, block, 0, 1, p)
+    for chunk in range(_chunks(p)):
+        first, last = chunk * size, min(chunk * size + size, _tiles(p))
+        own = address(tiles) + chunk * _tiles_size(C, size) * ITEM
+        _multiply(_first_line(products), own, _first_line(filters), block, last - first, p)
+        _write(y, _first_line(products), bias, address(rest), block, first, last, p)
+
+
+@inner
+def _transform_tiles(to, x, zeros, first, last, p):
+    """V of some tiles: 36 matrices [tiles a chunk, C]."""
+    (_, H, W, C), _, (PH, PW), (TI, TJ), size, _, (form, _, _), _ = p
+    pixels = np.empty(EDGE * EDGE, np.int64)
+    for tile in range(first, last):
+        n, i, j = tile // (TI * TJ), tile // TJ % TI * PIXELS - PH, tile % TJ * PIXELS - PW
+        for r in range(EDGE):
+            row = address(x) + ((n * H + i + r) * W + j) * C * ITEM
+            inside = 0 <= i + r < H
+            for c in range(EDGE):
+                there = inside and 0 <= j + c < W
+                pixels[r * EDGE + c] = row + c * C * ITEM if there else address(zeros)
+        own = to + (tile - first) * C * ITEM
+        call_form(form, (address(pixels), PIXELS * C * ITEM, own, (size * C + LINE) * ITEM, C * ITEM // VECTOR_BYTES))
+
+
+@inner
+def _multiply(to, tiles, filters, block, count, p):
+    """M of some tiles and a block of filters: 36 matrices [tiles a chunk, columns]."""
+    (_, _, _, C), _, _, _, size, _, _, _ = p
+    columns, (_, MR, block_kernel) = _own(block, p)
+    runs, rows, outs = np.empty(3, np.int64), np.empty(size + MOST_ROWS, np.int64), np.empty(size + MOST_ROWS, np.int64)
+    runs[0], runs[1], runs[2] = 0, 0, C
+    for r in range(count + MOST_ROWS):
+        rows[r], outs[r] = min(r, count - 1) * C * ITEM, min(r, count - 1) * columns * ITEM
+    for _ in range(POINTS):
+        for t in range(0, count, MR):
+            run_block(
+                block_kernel, tiles, filters, (address(runs), 1), (address(rows) + 8 * t, 0), (0, 0),
+                (to, address(outs) + 8 * t, min(MR, count - t), columns), 0, 0,
+            )  # fmt: skip
+        tiles += (size * C + LINE) * ITEM
+        filters += (C * columns + LINE) * ITEM
+        to += (size * columns + LINE) * ITEM
+
+
+@inner
+def _write(y, products, bias, rest, block, first, last, p):
+    """The tiles of y; pixels beyond its edge go to `rest`, which nobody reads."""
+    (_, _, _, _), (OH, OW, OC), _, (TI, TJ), size, relu, (_, _, form), _ = p
+    columns, _ = _own(block, p)
+    column = block * _width(p)
+    pixels = np.empty(PIXELS * PIXELS, np.int64)
+    for tile in range(first, last):
+        n, i, j = tile // (TI * TJ), tile // TJ % TI * PIXELS, tile % TJ * PIXELS
+        for r in range(PIXELS):
+            row = address(y) + (((n * OH + i + r) * OW + j) * OC + column) * ITEM
+            for c in range(PIXELS):
+                there = i + r < OH and j + c < OW
+                pixels[r * PIXELS + c] = row + c * OC * ITEM if there else rest
+        own = products + (tile - first) * columns * ITEM
+        call_form(
+            form,
+            (
+                own,
+                (size * columns + LINE) * ITEM,
+                address(pixels),
+                PIXELS * OC * ITEM,
+                address(bias) + column * ITEM,
+                relu,
+                columns * ITEM // VECTOR_BYTES,
+            ),
+        )

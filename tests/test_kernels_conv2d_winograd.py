@@ -1,0 +1,260 @@
+"""Winograd's F(4x4, 3x3): within its own bound of rounding on every edge of its cuts, and chosen where it should be."""
+
+import contextvars
+
+import numpy as np
+import pytest
+import reference
+from cases import CONV_CASES, ConvCase, conv_values, floats, names
+from checks import assert_within, poisoned
+
+import fastconv as fc
+from fastconv.backends import select
+
+if select.available()["cpu"] != "ready":
+    pytest.skip("the cpu backend is not ready", allow_module_level=True)
+
+from fastconv.backends.cpu import conv2d_winograd
+from fastconv.backends.cpu.conv2d_winograd import LANES
+from fastconv.kernels.cpu.conv2d.winograd_transforms import L, S
+
+L1, L3, L5 = LANES, 3 * LANES, 5 * LANES
+ALL_SIDES = (1, 1, 1, 1)
+CASES = [
+    ConvCase("one_tile", x=(1, L1, 6, 6), w=(L1, L1, 3, 3)),
+    ConvCase("one_pixel", x=(2, L1, 1, 1), w=(L3, L1, 3, 3), padding=ALL_SIDES),
+    ConvCase("last_tiles_stick_out", x=(2, L1, 7, 9), w=(L3, L1, 3, 3), padding=ALL_SIDES),
+    ConvCase("last_block_is_narrower", x=(1, L3, 9, 6), w=(L5, L3, 3, 3), padding=ALL_SIDES),
+    ConvCase("four_paddings", x=(2, L3, 8, 5), w=(L1, L3, 3, 3), padding=(0, 3, 2, 1)),
+    ConvCase("padding_beyond_the_filter", x=(1, L1, 3, 2), w=(L1, L1, 3, 3), padding=(5, 4, 3, 6)),
+    ConvCase("several_chunks", x=(5, L1, 17, 18), w=(L3, L1, 3, 3), padding=ALL_SIDES),
+    ConvCase("more_filters_than_tiles", x=(3, L1, 21, 21), w=(10 * LANES, L1, 3, 3)),
+]
+every_case = pytest.mark.parametrize("case", CASES, ids=names(CASES))
+EXACT = ConvCase("deep", x=(8, 128, 14, 14), w=(128, 128, 3, 3), padding=ALL_SIDES)  # where it is chosen
+UNIT = np.finfo(np.float32).eps / 2
+ROUNDINGS = 25  # beside one a channel: 3 a side in the input, 5 in filters, 4 in the output, and the bias
+
+
+@pytest.fixture(scope="module")
+def cpu():
+    return select.get("cpu")
+
+
+@pytest.fixture(autouse=True)
+def on_again():
+    yield
+    fc.set_winograd(True)
+
+
+def matrices():
+    """B^T, G and A^T from the points, by interpolation (not as the kernels have them)."""
+    points = [0, S, -S, L, -L]
+    bt, g, at = np.zeros((6, 6)), np.zeros((6, 3)), np.zeros((4, 6))
+    for i, p in enumerate(points):
+        others = [q for q in points if q != p]
+        bt[i, :5] = np.poly(others)[::-1]
+        g[i] = p ** np.arange(3) / np.prod([p - q for q in others])
+        at[:, i] = p ** np.arange(4.0)
+    bt[5], g[5, 2], at[3, 5] = np.poly(points)[::-1], 1, 1
+    return bt, g, at
+
+
+def winograd(x, w, padding, absolute=False):
+    """The algorithm in float64, x and w in NCHW; with absolute values throughout, what roundings are relative to."""
+    bt, gt, at = (abs(m) if absolute else m for m in matrices())
+    x, w = (abs(a) if absolute else a for a in (x.astype(float), w.astype(float)))
+    top, bottom, left, right = padding
+    OH, OW = x.shape[2] + top + bottom - 2, x.shape[3] + left + right - 2
+    TI, TJ = -(-OH // 4), -(-OW // 4)
+    room = np.zeros((*x.shape[:2], TI * 4 + 2 + bottom, TJ * 4 + 2 + right))
+    room[:, :, top : top + x.shape[2], left : left + x.shape[3]] = x
+    u = np.einsum("pi,kcij,qj->pqkc", gt, w, gt, optimize=True)
+    y = np.zeros((x.shape[0], len(w), TI * 4, TJ * 4))
+    for i in range(0, TI * 4, 4):
+        for j in range(0, TJ * 4, 4):
+            v = np.einsum("pi,ncij,qj->pqnc", bt, room[:, :, i : i + 6, j : j + 6], bt, optimize=True)
+            m = np.einsum("pqnc,pqkc->pqnk", v, u, optimize=True)
+            y[:, :, i : i + 4, j : j + 4] = np.einsum("ip,pqnk,jq->nkij", at, m, at, optimize=True)
+    return y[:, :, :OH, :OW]
+
+
+def error_bound(terms, magnitude):
+    """Of a result that passes `terms` + ROUNDINGS roundings (Higham, Accuracy and Stability, lemma 3.1)."""
+    n = (terms + ROUNDINGS) * UNIT
+    return n / (1 - n) * magnitude + np.finfo(np.float32).tiny
+
+
+def turned(case, w):
+    """The filters and the padding of backward-data as a forward pass."""
+    g = case.geometry
+    return w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), (2 - g.PH, 2 - g.PB, 2 - g.PW, 2 - g.PR)
+
+
+def chosen(g, direction="forward"):
+    return next(c.name for c in select.get("cpu").explain(g, direction) if c.declined is None)
+
+
+class TestResults:
+    @every_case
+    def test_forward_within_the_bound(self, cpu, case, rng):
+        x, w, b, _ = conv_values(case, rng, floats)
+        g = case.geometry
+        y = cpu.conv2d_forward(x, w, b, g, algorithm="winograd", out=poisoned(cpu, g.y_shape, "float32"))
+        magnitude = winograd(x, w, case.padding, absolute=True) + abs(b)[:, None, None]
+        assert_within(y, reference.conv2d(x, w, b, **case.options), error_bound(g.C, magnitude))
+
+    @every_case
+    def test_backward_data_within_the_bound(self, cpu, case, rng):
+        x, w, _, dy = conv_values(case, rng, floats)
+        g = case.geometry
+        dx = cpu.conv2d_backward_data(dy, w, g, algorithm="winograd", out=poisoned(cpu, g.x_shape, "float32"))
+        expected, _, _ = reference.conv2d_backward(dy, x, w, **case.options)
+        magnitude = magnitude_of_data(case, dy, w)
+        assert_within(dx, expected, error_bound(g.OC, magnitude))
+
+    def test_cases_take_both_cuts_and_several_chunks(self):
+        plans = [conv2d_winograd._forward_plan(case.geometry) for case in CASES]
+        assert {plan.by_filters for plan in plans} == {True, False}
+        for by_filters in (True, False):
+            counts = [(p.p[0][0] * p.p[3][0] * p.p[3][1], p.p[4]) for p in plans if p.by_filters == by_filters]
+            assert any(tiles > size for tiles, size in counts)
+        assert any(first != last for first, last in (plan.widths for plan in plans))
+
+    def test_the_matrices_here_make_a_convolution(self, rng):
+        x, w = floats(rng, (1, 2, 7, 9)), floats(rng, (3, 2, 3, 3))
+        y = reference.conv2d(x, w, padding=(1, 2, 0, 1))
+        np.testing.assert_allclose(winograd(x, w, (1, 2, 0, 1)), y, rtol=1e-12, atol=1e-12)
+
+    @pytest.mark.parametrize("channels", [64, 256])
+    def test_error_at_most_ten_times_that_of_direct_convolution(self, cpu, channels, rng):
+        """Activations after ReLU, He's weights; both against float64."""
+        case = ConvCase("layer", x=(4, channels, 14, 14), w=(64, channels, 3, 3), padding=ALL_SIDES)
+        x, w, _, _ = conv_values(case, rng, floats)
+        x, w = np.maximum(x, 0), w * np.float32(np.sqrt(2 / (9 * channels)))
+        exact = cpu.conv2d_forward(x.astype(float), w.astype(float), None, case.geometry)
+        error = {
+            name: np.sqrt(np.mean((cpu.conv2d_forward(x, w, None, case.geometry, algorithm=name) - exact) ** 2))
+            for name in ("winograd", "tiles")
+        }
+        assert error["winograd"] < 10 * error["tiles"]
+        assert error["winograd"] < 2e-6 * np.sqrt(np.mean(exact**2))
+
+    def test_relu_keeps_nan(self, cpu, rng):
+        case = CASES[2]
+        x, w, b, _ = conv_values(case, rng, floats)
+        b[1] = np.nan
+        plain = cpu.conv2d_forward(x, w, b, case.geometry, algorithm="winograd")
+        y = cpu.conv2d_forward(x, w, b, case.geometry, algorithm="winograd", activation="relu")
+        np.testing.assert_array_equal(y, np.maximum(plain, 0))
+        assert np.isnan(y[:, 1]).all()
+        assert not np.isnan(y[:, 0]).any()
+
+    def test_a_nan_spreads_over_the_tiles_that_read_it_and_no_further(self, cpu, rng):
+        case = ConvCase("nan", x=(2, L1, 12, 12), w=(L1, L1, 3, 3), padding=ALL_SIDES)
+        x, w, b, _ = conv_values(case, rng, floats)
+        x[1, 3, 5, 5] = np.nan
+        y = cpu.conv2d_forward(x, w, b, case.geometry, algorithm="winograd")
+        touched = np.zeros(y.shape, bool)
+        touched[1, :, 4:8, 4:8] = True
+        np.testing.assert_array_equal(np.isnan(y), touched)
+
+    @every_case
+    def test_same_bits_for_any_number_of_threads(self, cpu, case, rng):
+        x, w, b, dy = conv_values(case, rng, floats)
+        before, results = fc.get_threads(), []
+        try:
+            for threads in (1, before):
+                fc.set_threads(threads)
+                y = cpu.conv2d_forward(x, w, b, case.geometry, algorithm="winograd")
+                dx = cpu.conv2d_backward_data(dy, w, case.geometry, algorithm="winograd")
+                results.append((y.tobytes(), dx.tobytes()))
+        finally:
+            fc.set_threads(before)
+        assert results[0] == results[1]
+
+
+def magnitude_of_data(case, dy, w):
+    """|winograd| of backward-data; where its padding is negative, the gradient's edge is not read."""
+    filters, pads = turned(case, w)
+    cut = [max(-p, 0) for p in pads]
+    rows, columns = dy.shape[2:]
+    read = dy[:, :, cut[0] : rows - cut[1], cut[2] : columns - cut[3]]
+    return winograd(read, filters, [max(p, 0) for p in pads], absolute=True)
+
+
+class TestChoice:
+    def test_deep_layers_use_it_by_themselves(self, cpu):
+        for direction in ("forward", "backward_data"):
+            assert chosen(EXACT.geometry, direction) == "winograd"
+
+    @pytest.mark.parametrize("direction", ["forward", "backward_data"])
+    def test_small_problems_do_not(self, direction):
+        for case in CONV_CASES:
+            assert chosen(case.geometry, direction) != "winograd"
+
+    def test_switched_off_it_says_so_and_still_runs_on_request(self, cpu, rng):
+        g = EXACT.geometry
+        x, w, b, _ = conv_values(EXACT, rng, floats)
+        requested = cpu.conv2d_forward(x, w, b, g, algorithm="winograd")
+        assert (cpu.conv2d_forward(x, w, b, g) == requested).all()
+        with fc.set_winograd(False) as on:
+            assert on is False
+            assert chosen(g) == "tiles"
+            candidate = next(c for c in cpu.explain(g) if c.name == "winograd")
+            assert "switched off by fc.set_winograd(False)" in candidate.declined
+            assert (cpu.conv2d_forward(x, w, b, g) == cpu.conv2d_forward(x, w, b, g, algorithm="tiles")).all()
+            assert (cpu.conv2d_forward(x, w, b, g, algorithm="winograd") == requested).all()
+        assert chosen(g) == "winograd"
+
+    def test_for_good_and_for_this_context_only(self):
+        assert fc.get_winograd() is True
+        elsewhere = contextvars.copy_context()
+        fc.set_winograd(False)
+        assert fc.get_winograd() is False
+        assert elsewhere.run(fc.get_winograd) is True
+
+    @pytest.mark.parametrize("wrong", [1, "off", None])
+    def test_anything_but_true_and_false_is_refused(self, wrong):
+        with pytest.raises(fc.ArgumentError, match="True or False"):
+            fc.set_winograd(wrong)
+
+    @pytest.mark.parametrize(
+        ("case", "reason"),
+        [
+            (ConvCase("strided", x=(1, L1, 8, 8), w=(L1, L1, 3, 3), stride=(2, 2)), "only 3x3 filters"),
+            (ConvCase("dilated", x=(1, L1, 8, 8), w=(L1, L1, 3, 3), dilation=(1, 2)), "only 3x3 filters"),
+            (ConvCase("grouped", x=(1, 2 * L1, 8, 8), w=(L1, L1, 3, 3), groups=2), "only 3x3 filters"),
+            (ConvCase("larger", x=(1, L1, 8, 8), w=(L1, L1, 5, 5)), "only 3x3 filters"),
+            (ConvCase("no_whole_vector", x=(1, L1 + 1, 8, 8), w=(L1, L1 + 1, 3, 3)), "multiples of"),
+            (ConvCase("no_whole_vector_out", x=(1, L1, 8, 8), w=(L1 + 1, L1, 3, 3)), "multiples of"),
+        ],
+        ids=lambda value: getattr(value, "name", None),
+    )
+    def test_what_it_declines(self, cpu, case, reason, rng):
+        x, w, b, dy = conv_values(case, rng, floats)
+        with pytest.raises(fc.UnsupportedError, match=reason):
+            cpu.conv2d_forward(x, w, b, case.geometry, algorithm="winograd")
+        with pytest.raises(fc.UnsupportedError, match=reason):
+            cpu.conv2d_backward_data(dy, w, case.geometry, algorithm="winograd")
+
+    def test_float64_stays_exact(self, cpu, rng):
+        x, w, b, _ = conv_values(EXACT, rng, dtype="float64")
+        y = cpu.conv2d_forward(x, w, b, EXACT.geometry)
+        assert (y == cpu.conv2d_forward(x, w, b, EXACT.geometry, algorithm="im2col")).all()
+        with pytest.raises(fc.ArgumentError, match="algorithm must be one of"):
+            cpu.conv2d_forward(x, w, b, EXACT.geometry, algorithm="winograd")
+
+    def test_a_compiled_model_has_a_plan_for_each_choice(self, rng):
+        model = fc.nn.Sequential(fc.nn.Conv2d(128, 128, 3, padding=1), fc.nn.ReLU())
+        predict = fc.compile(model)
+        x = floats(rng, EXACT.x)
+        on = predict(x).numpy().copy()
+        assert "winograd" in str(predict.plan)
+        with fc.set_winograd(False):
+            off = predict(x).numpy().copy()
+            assert "winograd" not in str(predict.plan)
+            np.testing.assert_array_equal(off, model(x).numpy())
+        np.testing.assert_array_equal(predict(x).numpy(), on)
+        assert (on != off).any()
+        np.testing.assert_allclose(on, off, atol=1e-4)
