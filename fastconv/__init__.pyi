@@ -4,6 +4,7 @@ from . import lectures as lectures
 from . import models as models
 from . import nn as nn
 from . import optim as optim
+from . import plots as plots
 from .autograd.function import Function as Function
 from .autograd.gradcheck import gradcheck as gradcheck
 from .autograd.mode import no_grad as no_grad

@@ -1,4 +1,4 @@
-"""SimpleConvNet and LeNet-5: sizes, the lectures' interface, gradients, and that they learn."""
+"""The networks: sizes, the lectures' interface, gradients, and that they learn."""
 
 import numpy as np
 import pytest
@@ -34,6 +34,8 @@ def parameter_count(model):
         (lambda: fc.models.LeNet5(), 61_706),
         (lambda: fc.models.LeNet5((3, 32, 32)), 62_006),
         (lambda: fc.models.LeNet5((3, 32, 32), activation="relu", pooling="max", channels=(32, 64)), 256_830),
+        (lambda: fc.models.KerasMnist(), 1_413_834),
+        (lambda: fc.models.ConvNetJS(), 22_466),
     ],
 )
 def test_parameter_counts_are_the_lectures(model, count):
@@ -72,6 +74,27 @@ def test_lenet5_takes_both_sizes_and_any_channels(input_dim, activation, pooling
     assert maps.shape == (1, 16, 5, 5)
 
 
+def test_the_keras_network_has_the_lectures_sizes():
+    net = fc.models.KerasMnist()
+    shapes = [row.shape for row in fc.summary(net, (1, 28, 28)).rows if row.kind in ("MaxPool2d", "Linear")]
+    assert shapes == [(64, 14, 14), (128, 7, 7), (256, 3, 3), (128,), (64,), (10,)]
+
+
+def test_convnetjs_has_its_pages_sizes():
+    rows = fc.summary(fc.models.ConvNetJS(), (3, 32, 32)).rows
+    assert [row.shape for row in rows if row.kind in ("Conv2d", "Linear")] == [
+        (16, 32, 32), (20, 16, 16), (20, 8, 8), (10,),
+    ]  # fmt: skip
+    assert [row.parameters for row in rows if row.parameters] == [1216, 8020, 10_020, 3210]
+
+
+@pytest.mark.parametrize("model", [fc.models.KerasMnist, fc.models.ConvNetJS])
+def test_images_too_small_for_three_poolings_are_refused(model):
+    assert model((2, 8, 9))(np.zeros((1, 2, 8, 9), "float32")).shape == (1, 10)
+    with pytest.raises(fc.ShapeError, match="images of 8x8 or more"):
+        model((1, 7, 8))
+
+
 def test_wrong_options_are_refused_by_name():
     with pytest.raises(fc.ArgumentError, match="28x28 or 32x32"):
         fc.models.LeNet5((1, 8, 8))
@@ -83,6 +106,8 @@ def test_wrong_options_are_refused_by_name():
         build("alexnot")
     with pytest.raises(fc.ArgumentError, match=r"lenet5.*depth"):
         build("lenet5", {"depth": 3})
+    with pytest.raises(fc.ArgumentError, match=r"input_dim must be \(C, H, W\)"):
+        fc.models.LeNet5((28, 28))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -159,9 +184,10 @@ def test_params_of_another_network_change_nothing(tmp_path):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_networks_learn_a_small_set_by_heart(name):
-    net = build(name, {"weight_init_std": "he"} if name == "simple_convnet" else None)
-    x, t = images(30, (1, 28, 28))
-    optimizer = fc.optim.Adam(net.parameters(), lr=0.003)
+    options = {"simple_convnet": {"weight_init_std": "he"}, "keras_mnist": {"input_dim": (1, 16, 16), "dropout": 0}}
+    net = build(name, options.get(name))
+    x, t = images(30, net.config["input_dim"])
+    optimizer = fc.optim.Adam(net.parameters(), lr=0.001 if name == "keras_mnist" else 0.003)
     for _ in range(60):
         optimizer.zero_grad()
         fc.functional.cross_entropy(net(x), t).backward()

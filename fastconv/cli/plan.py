@@ -11,7 +11,7 @@ from .arguments import Backend, Option, find_network, input_shape
 
 
 def plan(
-    model: Annotated[str, typer.Argument(help="A network's name (simple_convnet, lenet5) or file.")],
+    model: Annotated[str, typer.Argument(help="A network's name (simple_convnet, lenet5, ...) or file.")],
     input: Annotated[str | None, typer.Option(help="The shape of one image, 1,28,28 say.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images in a step.", min=1)] = 100,
     inference: Annotated[bool, typer.Option("--inference", help="The plan of a prediction, not of a step.")] = False,

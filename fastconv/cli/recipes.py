@@ -34,6 +34,8 @@ RECIPES = {
     ("lenet5", "digits"): Recipe(epochs=15, batch_size=50, lr=0.003, schedule="cosine", scale=4),
     ("lenet5", "mnist"): Recipe(epochs=10, lr=0.002, schedule="cosine"),
     ("lenet5", "cifar10"): Recipe(epochs=20, schedule="cosine"),
+    ("keras_mnist", "mnist"): Recipe(epochs=5, schedule="cosine"),
+    ("convnetjs", "cifar10"): Recipe(epochs=20, batch_size=50, schedule="cosine"),
 }
 
 

@@ -10,7 +10,7 @@ from .arguments import Option, find_network, input_shape
 
 
 def summary(
-    model: Annotated[str, typer.Argument(help="A network's name (simple_convnet, lenet5) or file.")],
+    model: Annotated[str, typer.Argument(help="A network's name (simple_convnet, lenet5, ...) or file.")],
     input: Annotated[str | None, typer.Option(help="The shape of one image, 1,28,28 say.")] = None,
     option: Option = None,
 ) -> None:

@@ -21,7 +21,7 @@ Problem = tuple[str, "Conv2dGeometry"]
 
 def tune(
     models: Annotated[
-        list[str] | None, typer.Argument(help="Networks: simple_convnet, lenet5; both unless given.")
+        list[str] | None, typer.Argument(help="Networks that `fastconv info` lists; all unless given.")
     ] = None,
     networks: Annotated[
         str | None, typer.Option(help="Layers of the benchmarks instead: vgg16,resnet50, say, or all.")

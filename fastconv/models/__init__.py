@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ArgumentError
+from .convnetjs import ConvNetJS
+from .keras_mnist import KerasMnist
 from .lecture_interface import LectureNetwork
 from .lenet5 import LeNet5
 from .simple_convnet import SimpleConvNet
 
-__all__ = ["SimpleConvNet", "LeNet5", "MODELS", "build"]
+__all__ = ["SimpleConvNet", "LeNet5", "KerasMnist", "ConvNetJS", "MODELS", "build"]
 
-MODELS: dict[str, type[LectureNetwork]] = {cls.name: cls for cls in (SimpleConvNet, LeNet5)}
+MODELS: dict[str, type[LectureNetwork]] = {cls.name: cls for cls in (SimpleConvNet, LeNet5, KerasMnist, ConvNetJS)}
 
 
 def build(name: str, config: Mapping[str, Any] | None = None) -> LectureNetwork:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, ClassVar
@@ -79,8 +79,14 @@ def whole_numbers(network: str, option: str, value: Any, axes: str) -> tuple[int
     return numbers
 
 
+def start(layer: Any, first_weights: Callable[[tuple[int, ...]], Any]) -> None:
+    """Give a layer with a bias its first values: weights drawn by `first_weights(shape)`, zeros for the bias."""
+    layer.weight.data[...] = layer.weight.backend.asarray(first_weights(layer.weight.shape))
+    layer.bias.data[...] = 0
+
+
 class LectureNetwork(Module):
-    """A network with the lectures' interface; `layers` and `params` are set by the subclass.
+    """A network with the lectures' interface: its layers run one after the other, in the order they were set.
 
     name: what the command line and saved files call it. config: the constructor's options, to build it again.
     """
@@ -90,8 +96,8 @@ class LectureNetwork(Module):
 
     @property
     def layers(self) -> dict[str, Module]:
-        """The layers under the lectures' names, first to last."""
-        raise NotImplementedError
+        """The layers by name, first to last; where the lectures name them, under their names."""
+        return dict(self.named_children())
 
     @property
     def params(self) -> LectureParams:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..errors import ArgumentError
-from ..nn import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Module, ReLU, Tanh, init
-from .lecture_interface import LectureNetwork, whole_numbers
+from ..nn import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Tanh, init
+from .lecture_interface import LectureNetwork, start, whole_numbers
 
 ACTIVATIONS = {"tanh": (Tanh, init.xavier), "relu": (ReLU, init.he)}
 POOLINGS = {"avg": AvgPool2d, "max": MaxPool2d}
@@ -49,10 +49,4 @@ class LeNet5(LectureNetwork):
         self.f6, self.act6 = Linear(120, 84), act()
         self.output = Linear(84, output_size)
         for layer in (self.c1, self.c3, self.c5, self.f6, self.output):
-            layer.weight.data[...] = layer.weight.backend.asarray(first_weights(layer.weight.shape))
-            assert layer.bias is not None  # made with one above
-            layer.bias.data[...] = 0
-
-    @property
-    def layers(self) -> dict[str, Module]:
-        return dict(self.named_children())
+            start(layer, first_weights)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from math import prod
 from typing import Any
 
 from ..errors import ArgumentError
 from ..geometry import Conv2dGeometry, Pool2dGeometry
 from ..nn import Conv2d, Flatten, Linear, MaxPool2d, Module, ReLU, init
-from .lecture_interface import LectureNetwork, whole_numbers
+from .lecture_interface import LectureNetwork, start, whole_numbers
 
 CONV_PARAM = {"filter_num": 30, "filter_size": 5, "pad": 0, "stride": 1}
 
@@ -62,12 +63,10 @@ class SimpleConvNet(LectureNetwork):
 
 
 def _initialize(layer: Any, std: float | str) -> None:
-    shape = layer.weight.shape
-    if isinstance(std, str):
-        by_name = {"relu": init.he, "he": init.he, "sigmoid": init.xavier, "xavier": init.xavier}
-        if std.lower() not in by_name:
-            raise ArgumentError(f"weight_init_std must be a number or one of {', '.join(by_name)}, got {std!r}")
-        layer.weight.data[...] = layer.weight.backend.asarray(by_name[std.lower()](shape))
-    else:
-        layer.weight.data[...] = layer.weight.backend.asarray(init.normal(shape, std))
-    layer.bias.data[...] = 0
+    if not isinstance(std, str):
+        start(layer, partial(init.normal, std=std))
+        return
+    by_name = {"relu": init.he, "he": init.he, "sigmoid": init.xavier, "xavier": init.xavier}
+    if std.lower() not in by_name:
+        raise ArgumentError(f"weight_init_std must be a number or one of {', '.join(by_name)}, got {std!r}")
+    start(layer, by_name[std.lower()])
