@@ -164,6 +164,9 @@ for c, k, stride, dtype in ((1, 6, 1, "float32"), (6, 18, 1, "float32"), (19, 35
     assert (actual[0] == dw).all() and (actual[1] == db).all()
 a, b = (rng.integers(-4, 5, shape).astype("float32") for shape in ((17, 600), (600, 37)))
 assert (be.matmul(a, b) == a @ b).all()
+for dtype in ("float32", "float64"):
+    x, w, b = (rng.integers(-4, 5, shape).astype(dtype) for shape in ((17, 70), (13, 70), (13,)))
+    assert (be.linear_forward(x, w, b) == x @ w.T + b).all()
 print("every pass is exact")
 """
 

@@ -88,7 +88,7 @@ def _emit_tile(builder, args, item, side):
     y, y_step, x, w, step, length, rows, columns, start, relu = args
     v, b = Vectors(builder, item, VECTOR_BYTES // item), builder
     x_rows, w_rows = (
-        [b.add(a, b.mul(step, _inside(b, i, n))) for i in range(side)] for a, n in ((x, rows), (w, columns))
+        [b.add(a, b.mul(step, row_inside(b, i, n))) for i in range(side)] for a, n in ((x, rows), (w, columns))
     )
     slots = [[cgutils.alloca_once_value(b, v.zero) for _ in range(side)] for _ in range(side)]
 
@@ -106,19 +106,31 @@ def _emit_tile(builder, args, item, side):
     with b.if_then(b.icmp_signed(">", rest, I64(0))):
         mask = v.first(rest)
         add(b.mul(whole, I64(VECTOR_BYTES)), lambda pointer: v.load_masked(pointer, mask))
+    write_sums(v, slots, (y, y_step, rows, columns), start, relu)
 
-    mask, begin = v.first(columns), cgutils.alloca_once_value(b, v.zero)
-    with b.if_then(b.icmp_signed("!=", start, I64(0))):
-        b.store(v.load_masked(v.at(start, 0), mask), begin)
+
+def write_sums(v, slots, out, start, relu):
+    """y[i, j] = act(start[j] + the sum over the lanes of slots[i][j]) for i < rows, j < columns.
+
+    out: (y, bytes of a row, rows, columns); start an address, or 0 for nothing; relu 1 for ReLU.
+    """
+    b, side = v.builder, len(slots)
+    y, y_step, rows, columns = out
     sums = _folded(v, [b.load(slot, typ=v.type) for own in slots for slot in own])
-    for i in range(side):
-        with b.if_then(b.icmp_signed(">", rows, I64(i))):
-            total = b.fadd(_picked(v, sums, range(i * side, (i + 1) * side)), b.load(begin, typ=v.type))
-            total = b.select(b.icmp_signed("!=", relu, I64(0)), _relu(v, total), total)
-            v.store_masked(total, v.at(b.add(y, b.mul(y_step, I64(i))), 0), mask)
+    for first in range(0, side, v.lanes):
+        mask, begin = v.first(b.sub(columns, I64(first))), cgutils.alloca_once_value(b, v.zero)
+        with b.if_then(b.icmp_signed("!=", start, I64(0))):
+            b.store(v.load_masked(v.at(start, first * v.item), mask), begin)
+        for i in range(side):
+            wanted = range(i * side + first, i * side + min(first + v.lanes, side))
+            with b.if_then(b.icmp_signed(">", rows, I64(i))):
+                total = b.fadd(_picked(v, sums, wanted), b.load(begin, typ=v.type))
+                total = b.select(b.icmp_signed("!=", relu, I64(0)), _relu(v, total), total)
+                v.store_masked(total, v.at(b.add(y, b.mul(y_step, I64(i))), first * v.item), mask)
 
 
-def _inside(builder, i, count):
+def row_inside(builder, i, count):
+    """i, or the last row where there are only `count`."""
     last = builder.sub(count, I64(1))
     return builder.select(builder.icmp_signed("<", I64(i), last), I64(i), last)
 
