@@ -19,6 +19,7 @@ from ..checks import require, require_activation, require_direction, require_flo
 from ..host import HostMemory, as_channels_last, result
 from ..launch import launch, launches, made_of_calls
 from ..workspace import scratch
+from . import conv2d_dots as dots
 from . import conv2d_few as few
 from . import conv2d_groups as groups
 from . import conv2d_tiles as tiles
@@ -180,6 +181,7 @@ ALGORITHMS = {
         _im2col(_im2col_forward),
         _groups(groups.declines_forward, groups.forward),
         Algorithm("pixels", "few filters: vectors along the pixels of a row", few.declines, few.forward),
+        Algorithm("dots", "few pixels: filters are read where they lie", dots.declines, dots.forward),
         _winograd(winograd.forward),
         _tiles(tiles.forward),
         _direct(_direct_forward),
