@@ -5,6 +5,7 @@ import pytest
 from cuda_emulator.array import MADE, SAME, DeviceArray
 
 from fastconv.backends import select
+from fastconv.backends.base import Run
 from fastconv.errors import BackendError
 from fastconv.kernels.cuda.source import Kernel, with_source_lines
 
@@ -122,6 +123,32 @@ def test_shared_memory_of_a_launch_is_asked_for(monkeypatch, shared):
     cuda.CudaDevice.launch(None, Kernel("any", f"any_{shared}"), (2,), (32,), (7,), shared)
     assert made.launched == ((2,), (32,), (7,), shared)
     assert made.max_dynamic_shared_size_bytes == shared
+
+
+class Stream:
+    """A stream whose capture an error ends."""
+
+    def __init__(self, non_blocking):
+        assert non_blocking
+
+    __enter__ = __exit__ = lambda self, *_: None
+
+    def begin_capture(self, mode):
+        assert mode == cupy.cuda.runtime.streamCaptureModeRelaxed
+
+    def end_capture(self):
+        raise cupy.cuda.runtime.CUDARuntimeError(901)
+
+
+def test_an_error_in_a_capture_is_the_one_that_is_seen(monkeypatch):
+    def call():
+        raise ValueError("a call of the step")
+
+    monkeypatch.setattr(cupy.cuda, "Stream", Stream)
+    with pytest.raises(ValueError, match="a call of the step"):
+        cuda.CudaDevice.capture(None, [Run(call)])
+    with pytest.raises(cupy.cuda.runtime.CUDARuntimeError):
+        cuda.CudaDevice.capture(None, [])
 
 
 def test_messages_of_the_compiler_show_their_source_lines():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cuda_emulator.build import compiler
 
 import fastconv as fc
 from fastconv.backends.gpu.graph import StepGraph
@@ -79,3 +80,28 @@ def test_a_replay_launches_its_numbers_and_the_graph(gpu_backend, monkeypatch):
         monkeypatch.setattr(device, "launch", lambda self, kernel, *_: launched.append(kernel.name))
         step(x, t)
     assert launched == [*["store_words"] * 3, "graph"]  # dropout, its backward, the update
+
+
+@pytest.mark.skipif(compiler() is None, reason="g++, which builds the kernels for the CPU, is not installed")
+def test_a_capture_that_failed_is_made_anew(monkeypatch):
+    """The numbers of its live calls are forgotten with it."""
+    with fc.use("cuda-emu") as be:
+        fc.manual_seed(1)
+        model = network()
+        step = fc.compile(model, loss=fc.nn.CrossEntropyLoss(), optimizer=fc.optim.Adam(model.parameters()))
+        ((x, t),) = batches(1)
+        step(x, t)
+        capture = be._device.capture
+
+        def fails_late(runs):
+            capture(runs)
+            raise MemoryError("the GPU is full")
+
+        with monkeypatch.context() as failing:
+            failing.setattr(type(be._device), "capture", lambda self, runs: fails_late(runs))
+            with pytest.raises(MemoryError, match="the GPU is full"):
+                step(x, t)
+        values = [step(x, t).item() for _ in range(3)]
+        (replay,) = step._replays.values()
+        assert len(replay._run_all._numbers) == 3  # dropout, its backward, the update
+        assert np.isfinite(values).all()

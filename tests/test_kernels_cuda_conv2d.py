@@ -237,3 +237,31 @@ class TestChoice:
         g = Conv2dGeometry(N=2**20, C=1, H=64, W=64, OC=1, KH=1, KW=1)
         with pytest.raises(UnsupportedError, match="use smaller batches"):
             emulated()._choose(g, "forward", None, np.dtype("float32"))
+
+    @pytest.mark.parametrize("algorithm", ["implicit_gemm", "im2col", "depthwise"])
+    @pytest.mark.parametrize("steps", [{"SH": 2**31, "DW": 2**40}, {"SW": 2**33, "DH": 2**31 - 1}])
+    def test_steps_that_no_int_holds(self, steps, algorithm, rng):
+        """Of an axis with one window or one tap, where they are never taken."""
+        groups = 3 if algorithm == "depthwise" else 1
+        one_tap = {"KH": 1} if "DH" in steps else {"KW": 1}
+        g = Conv2dGeometry(
+            **{"N": 2, "C": 3, "H": 2, "W": 2, "OC": 3, "KH": 2, "KW": 2, "G": groups, **one_tap, **steps}
+        )
+        x, w, dy = (whole_numbers(rng, shape) for shape in (g.x_shape, g.w_shape, g.y_shape))
+        options = {"stride": (1, 1), "groups": groups}
+        y = reference.conv2d(x, w, np.zeros(3), **options)[:, :, : g.OH, : g.OW]
+        backend = emulated()
+        arrays = [backend.asarray(a) for a in (x, w, dy)]
+        found = backend.conv2d_forward(arrays[0], arrays[1], None, g, algorithm=algorithm)
+        assert_exact(backend.to_numpy(found), y, "float32")
+        whole = np.zeros(reference.conv2d(x, w, np.zeros(3), **options).shape)
+        whole[:, :, : g.OH, : g.OW] = dy
+        dx, dw, _ = reference.conv2d_backward(whole, x, w, **options)
+        assert_exact(
+            backend.to_numpy(backend.conv2d_backward_data(arrays[2], arrays[1], g, algorithm=algorithm)), dx, "float32"
+        )
+        assert_exact(
+            backend.to_numpy(backend.conv2d_backward_weight(arrays[2], arrays[0], g, algorithm=algorithm)[0]),
+            dw,
+            "float32",
+        )

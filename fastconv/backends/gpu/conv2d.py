@@ -15,9 +15,9 @@ from .conv2d_columns import COLUMNS
 from .conv2d_depthwise import DEPTHWISE
 from .conv2d_implicit import IMPLICIT
 from .conv2d_pointwise import POINTWISE
+from .counting import require_countable_windows, with_small_steps
 from .im2col import GpuIm2col
 from .linear import GpuLinear
-from .tiles import require_countable
 
 ALGORITHMS = {
     direction: tuple(family[direction] for family in (COLUMNS, DEPTHWISE, POINTWISE, IMPLICIT))
@@ -40,6 +40,7 @@ class GpuConv2d(GpuLinear, GpuIm2col):
             require("conv2d", "b", b, (g.OC,), dtype)
             b = self._ordered(b)
         y = self._result("conv2d", out, g.y_shape, dtype)
+        g = with_small_steps(g)
         run = self._choose(g, "forward", algorithm, dtype)
         run(self, self._channels_last(y), self._ordered(x), self._ordered(w), b, g, activation)
         return y
@@ -51,6 +52,7 @@ class GpuConv2d(GpuLinear, GpuIm2col):
         require("conv2d", "dy", dy, g.y_shape, dtype)
         require("conv2d", "w", w, g.w_shape, dtype)
         dx = self._result("conv2d", out, g.x_shape, dtype)
+        g = with_small_steps(g)
         run = self._choose(g, "backward_data", algorithm, dtype)
         run(self, self._channels_last(dx), self._ordered(dy), self._ordered(w), g)
         return dx
@@ -64,16 +66,17 @@ class GpuConv2d(GpuLinear, GpuIm2col):
         require("conv2d", "x", x, g.x_shape, dtype)
         dw = self._result("conv2d", None if out is None else out[0], g.w_shape, dtype)
         db = self._result("conv2d", None if out is None else out[1], (g.OC,), dtype)
+        g = with_small_steps(g)
         run = self._choose(g, "backward_weight", algorithm, dtype)
         run(self, self._channels_last(dw), db, self._ordered(dy), self._ordered(x), g)
         return dw, db
 
     def explain(self, g: Conv2dGeometry, direction: str = "forward") -> list[Candidate]:
         require_direction(direction)
-        return listed(self._algorithms(direction, np.dtype("float32")), g)
+        return listed(self._algorithms(direction, np.dtype("float32")), with_small_steps(g))
 
     def _choose(self, g: Conv2dGeometry, direction: str, name: str | None, dtype: np.dtype[Any]) -> Callable[..., None]:
-        require_countable("conv2d", (g.N * g.H * g.W, g.N * g.OH * g.OW, g.KH * g.KW * max(g.C, g.OC)), g)
+        require_countable_windows("conv2d", g)
         return choose(self._algorithms(direction, dtype), g, direction, name).run
 
     def _algorithms(self, direction: str, dtype: np.dtype[Any]) -> Sequence[Algorithm]:

@@ -25,8 +25,8 @@ BLOCKS_A_PROCESSOR = 8
 def _declines(g: Conv2dGeometry) -> str | None:
     if g.G == 1 or g.C != g.G:
         return "only for groups of one channel"
-    if g.KH * g.KW > MOST_BLOCKS:
-        return f"more than {MOST_BLOCKS} taps"
+    if max(g.KH * g.KW, -(-g.OC // MOST_ACROSS)) > MOST_BLOCKS:
+        return f"more than {MOST_BLOCKS} taps, or blocks of {MOST_ACROSS} channels"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +58,11 @@ class CudaDevice:
             try:
                 for run in runs:
                     run.call()
-            finally:
-                graph = stream.end_capture()
+            except BaseException:
+                with suppress(cupy.cuda.runtime.CUDARuntimeError):  # a capture that an error has ended already
+                    stream.end_capture()
+                raise
+            graph = stream.end_capture()
         return _GraphLaunch(graph, pool)
 
     def synchronize(self) -> None:

@@ -33,6 +33,8 @@ class StepGraph:
                 run.call()
             return
         if self._launch is None:
+            self._numbers.clear()
+            self._first_stores.clear()  # of a capture that failed
             with _doing(self, "capture"):
                 self._launch = self._device.capture(self._runs)
             for store in self._first_stores:

@@ -10,8 +10,8 @@ from ...geometry import Conv2dGeometry, Pool2dGeometry
 from ...kernels.cuda.source import Kernel
 from ..base import Array
 from ..checks import require, require_float
+from .counting import require_countable_windows, with_small_steps
 from .memory import THREADS, GpuMemory, kernel_of
-from .tiles import require_countable
 
 WARP = 32
 
@@ -36,7 +36,8 @@ class GpuIm2col(GpuMemory):
     def _launch_windows(
         self, name: str, rows: int, to: Array, a: Array, g: Conv2dGeometry | Pool2dGeometry, dtype: np.dtype[Any]
     ) -> None:
-        require_countable(name, (g.N * g.H * g.W, g.N * g.OH * g.OW, g.C * g.KH * g.KW), g)
+        require_countable_windows(name, g)
+        g = with_small_steps(g)
         sizes = (g.N, g.C, g.H, g.W, g.KH, g.KW, g.SH, g.SW, g.PH, g.PW, g.DH, g.DW, g.OH, g.OW)
         block = (WARP, THREADS // WARP)
         self._launch("im2col", name, (-(-rows // block[1]),), block, (to, a, *sizes), dtype=dtype)

@@ -11,6 +11,7 @@ from ...kernels.cuda.source import Kernel
 from ..base import ACTIVATIONS, Array
 from ..checks import require, require_activation, require_float, require_linear, require_product
 from . import tiles
+from .counting import require_countable
 from .memory import GpuMemory, kernel_of
 
 SUMMING_THREADS = 256  # in a block of sum_parts
@@ -68,7 +69,7 @@ class GpuLinear(GpuMemory):
         op(a) is a [M, K], or a [K, M] transposed; op(b) is b [K, N], or b [N, K] transposed; all are contiguous.
         """
         M, N, K, dtype = c.shape[0], c.shape[1], a.shape[0 if trans_a else 1], np.dtype(c.dtype)
-        tiles.require_countable("matmul", (M, N, K), f"{(M, K)} times {(K, N)}")
+        require_countable("matmul", (M, N, K), f"{(M, K)} times {(K, N)}")
         if M * N == 0:
             return
         in_fours = self._aligned(a, b) and (M if trans_a else K) % 4 == 0 and (K if trans_b else N) % 4 == 0

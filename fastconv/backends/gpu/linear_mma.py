@@ -15,6 +15,7 @@ from ...kernels.cuda.source import Kernel
 from ..base import Array
 from ..precision import PRECISIONS, get_precision
 from . import tiles
+from .counting import require_countable
 from .linear import KINDS, GpuLinear
 from .memory import kernel_of
 
@@ -58,7 +59,7 @@ class GpuLinearMma(GpuLinear):
             )  # fmt: skip
             return
         M, N, K = c.shape[0], c.shape[1], a.shape[0 if trans_a else 1]
-        tiles.require_countable("matmul", (M, N, K), f"{(M, K)} times {(K, N)}")
+        require_countable("matmul", (M, N, K), f"{(M, K)} times {(K, N)}")
         pack = self._pack(a, b) if (M if trans_a else K) % 4 == 0 and (K if trans_b else N) % 4 == 0 else 1
         cut = self._cut_for_units(precision, M, N, K, pack)
 

@@ -32,7 +32,9 @@ def missing() -> str | None:
     try:
         cupy.cuda.nvrtc.getVersion()
     except RuntimeError as error:
-        return f"CuPy does not find CUDA's compiler, NVRTC: {str(error).strip()}; pip install fastconv[cuda13] brings it"
+        return (
+            f"CuPy does not find CUDA's compiler, NVRTC: {str(error).strip()}; pip install fastconv[cuda13] brings it"
+        )
     if 10 * properties["major"] + properties["minor"] < OLDEST:
         return (
             f"{properties['name'].decode()} has compute capability {properties['major']}.{properties['minor']}; "

@@ -6,13 +6,10 @@ them yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ...errors import UnsupportedError
-
-MOST = 2**30  # rows, columns, terms: what the kernels' counters hold with room for steps beyond the end
 FLOATS = 4  # bytes of the type that the large tiles are made for
 LANES = 128  # multiplications a processor starts in a cycle
 RESIDENT = 512  # threads that a processor holds at about 128 registers each
@@ -22,14 +19,6 @@ ADD_PARTS = 4000  # cycles of the launch that adds the parts
 BYTES_A_CYCLE = 2000  # of the whole GPU, to and from its memory
 FEWEST_STEPS = 4  # of a part
 MOST_PARTS = 512
-
-
-def require_countable(op: str, counts: Iterable[int], seen: object) -> None:
-    """Raise UnsupportedError where a kernel cannot count that far."""
-    if max(counts) > MOST:
-        raise UnsupportedError(
-            f"{op}: the GPU counts up to {MOST} rows, columns or pixels; use smaller batches  ({seen})"
-        )
 
 
 @dataclass(frozen=True)

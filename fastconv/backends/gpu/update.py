@@ -72,11 +72,11 @@ class GpuUpdate(GpuMemory):
             return
         for a in (a for arrays in (params, *states) for a in arrays):
             require_order(a)
-        lying = [g if g.strides == p.strides else self._ordered(g) for p, g in zip(params, grads, strict=True)]
         dtype = params[0].dtype
         numbers = self._numbers(hyper, dtype)
         if refreshing():
             return
+        lying = [g if g.strides == p.strides else self._ordered(g) for p, g in zip(params, grads, strict=True)]
         for group, pieces in self._groups(params, lying, *states):
             self._launch("update", kernel, (pieces,), (THREADS,), (group, numbers), dtype=dtype)
 
