@@ -55,6 +55,19 @@ def forget(monkeypatch):
     monkeypatch.setattr(forms, "_forms", {})
 
 
+def test_the_whole_module_is_part_of_the_form(folder):
+    """Two files of one name, in different folders, must not meet in one symbol."""
+    assert called(forms.form_address(add_and_shift, (1, 0), 3), 5, 6) == 22
+
+    def multiplied(builder, args, shift, extra):
+        to, a, b = args
+        builder.store(builder.mul(a, b), builder.inttoptr(to, ir.PointerType(I64)))
+
+    multiplied.__name__, multiplied.__module__ = add_and_shift.__name__, "elsewhere." + __name__
+    assert called(forms.form_address(multiplied, (1, 0), 3), 5, 6) == 30
+    assert called(forms.form_address(add_and_shift, (1, 0), 3), 5, 6) == 22
+
+
 def test_constants_are_part_of_the_form(folder):
     addresses = {c: forms.form_address(add_and_shift, c, 3) for c in ((0, 0), (0, 1), (2, 5))}
     assert len(set(addresses.values())) == 3

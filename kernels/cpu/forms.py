@@ -53,7 +53,7 @@ def call_form(typingctx, form, arguments):
 
 
 def _symbol(emit, constants):
-    return ".".join(("fastconv", emit.__module__.rpartition(".")[2], emit.__name__, *map(str, constants)))
+    return ".".join((emit.__module__, emit.__name__, *map(str, constants)))
 
 
 def _library(emit, constants, arguments):
