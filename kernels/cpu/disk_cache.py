@@ -110,6 +110,11 @@ class KernelCache(FunctionCache):
         self._cache_path = str(places[-1]) if places else None
         self.enable()
 
+    def holds(self, sig, target_context):
+        """Whether there is a file for these types."""
+        name = self._file_name(sig, target_context.codegen())
+        return any((folder / name).exists() for folder in self._places)
+
     def load_overload(self, sig, target_context):
         """The compiled kernel, or None.
 

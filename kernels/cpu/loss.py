@@ -85,16 +85,16 @@ def _gradient_rows(chunk, chunks, dx, prob, labels, rows, classes):
 
 
 @ordered_kernel
-def softmax_cross_entropy_forward(prob, losses, logits, labels):
-    """Fills prob [N, classes] and losses [N] (float64); returns the mean loss."""
+def softmax_cross_entropy_forward(mean, prob, losses, logits, labels):
+    """Fills mean [1], the mean loss, prob [N, classes] and losses [N] (float64)."""
     rows, classes = logits.shape
     chunks = _chunks(rows, classes)
     args = (chunks, losses, pointer_to(prob), pointer_to(logits), labels, rows, classes)
     parallel_for(_softmax_rows, chunks, args)
-    mean = 0.0
+    total_loss = 0.0
     for n in range(rows):
-        mean += losses[n]
-    return mean / rows
+        total_loss += losses[n]
+    mean[0] = total_loss / rows
 
 
 @kernel

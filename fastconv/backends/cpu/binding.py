@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ...kernels.cpu.bound import bound
+from ...kernels.cpu.bound import bound, made_direct
+from ..base import Run
 from ..host import HostMemory
 from ..launch import CannotRecord, record
 from ..workspace import Blocks
@@ -28,6 +30,10 @@ class CpuBinding(HostMemory):
             except CannotRecord:
                 pass
         return [call]
+
+    def repeat(self, runs: Sequence[Run]) -> Callable[[], None]:
+        calls = made_direct([run.call for run in runs])
+        return super().repeat([replace(run, call=call) for run, call in zip(runs, calls, strict=True)])
 
 
 def _lies_in_order(item: Any) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...kernels.cpu import loss as kernels
 from ..checks import require_float, require_rows
-from ..host import Array, HostMemory, result
+from ..host import Array, HostMemory, as_flat, result
 from ..launch import launch, launches
 from ..workspace import scratch
 
@@ -23,7 +23,8 @@ class CpuLoss(HostMemory):
         mean = result("softmax_cross_entropy", None if out is None else out[0], (), dtype)
         prob = result("softmax_cross_entropy", None if out is None else out[1], logits.shape, dtype)
         losses = scratch("softmax_cross_entropy losses", (len(labels),), "float64")
-        launch(_forward, mean, prob, losses, np.ascontiguousarray(logits), np.ascontiguousarray(labels))
+        given = np.ascontiguousarray(logits), np.ascontiguousarray(labels)
+        launch(kernels.softmax_cross_entropy_forward, as_flat(mean), prob, losses, *given)
         return mean, prob
 
     @launches
@@ -33,7 +34,3 @@ class CpuLoss(HostMemory):
         dx = result("softmax_cross_entropy_backward", out, prob.shape, dtype)
         launch(kernels.softmax_cross_entropy_backward, dx, np.ascontiguousarray(prob), np.ascontiguousarray(labels))
         return dx
-
-
-def _forward(mean: Array, prob: Array, losses: Array, logits: Array, labels: Array) -> None:
-    mean[...] = kernels.softmax_cross_entropy_forward(prob, losses, logits, labels)
