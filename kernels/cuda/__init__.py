@@ -12,4 +12,6 @@ How a kernel is written here, so that one source serves every GPU from sm_75 up 
 - Instructions that C has no word for (asynchronous copies, matrix units, shuffles) are called through one function of
   common.cuh or mma.cuh each: there the emulator puts its own.
 - Outputs are written whole. What lies beyond the end of an array is never read.
+
+No GPU has timed these kernels yet: the ladders in their headers count instructions and registers of the machine code.
 """

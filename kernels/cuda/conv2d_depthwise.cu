@@ -9,8 +9,8 @@
 // are (channels, pixels); blockIdx.y counts blocks of channels.
 //
 // On sm_90 (NVRTC 13.5): 32 registers a thread forward, 50 backward_data, 32 to 43 backward_weight; nothing spilled.
-// Times: not measured yet. Expected limit: memory, x and y once each; RUN pixels share a weight so that the loads of a
-// 3 x 3 filter are 11 a result and not 18, at one load of a warp a cycle and 32 results in about 17 cycles of memory.
+// Expected limit: memory, x and y once each; RUN pixels share a weight so that the loads of a 3 x 3 filter are 11 a
+// result and not 18, at one load of a warp a cycle and 32 results in about 17 cycles of memory.
 #include "activation.cuh"
 #include "conv2d_sizes.cuh"
 #include "division.cuh"

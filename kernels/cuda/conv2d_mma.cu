@@ -11,7 +11,7 @@
 // -D PACK: floats in an asynchronous copy, 4 where a group's channels (of what is convolved) come in fours and both
 // arrays begin on 16 bytes, else 1. Grid: tiles of a product, 1, phases and groups.
 //
-// Ladder: instructions of one step in the machine code for sm_90 (forward, tf32, 128 x 128). Times: not measured yet.
+// Ladder: instructions of one step in the machine code for sm_90 (forward, tf32, 128 x 128).
 //   windows of a tile's rows worked out once, in shared memory; taps of a step by division     519
 //   taps from step to step by addition                                                        466
 //   offsets inside an image in 32 bits; the slices of mma_tile.cuh one after the other        492, 126 registers

@@ -5,7 +5,7 @@
 // `part` elements apart, without bias and activation: sum_parts adds them in order. With SUMS=1, sums [M] gets the
 // sums of op(A)'s rows (the gradient of a bias, where A is dy and C is dw).
 //
-// Registers, shared memory and the ladder: tiles.cuh. Times: not measured yet.
+// Registers, shared memory and the ladder: tiles.cuh.
 #include "tiles.cuh"
 
 #if TRANS_A

@@ -9,8 +9,7 @@
 // where they are many (256 x 1). Three sweeps over the row, of which the last two meet it in the first cache. Sums: each
 // thread its own elements in steps of the line, then lanes by halves, then the warps in their order.
 //
-// Time on a GPU: not measured yet. Floor: logits and prob over the memory's bandwidth; below some 10,000 logits the
-// launches themselves.
+// Floor: logits and prob over the memory's bandwidth; below some 10,000 logits the launches themselves.
 
 #define WARPS 8
 

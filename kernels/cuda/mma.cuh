@@ -52,13 +52,13 @@ __device__ __forceinline__ void load_matrices(float (&x)[4], const float *line) 
     for (int i = 0; i < 4; i++) x[i] = __uint_as_float(bits[i]);
 }
 
-// c += a b over the whole warp.
+// c += a b over the whole warp; volatile, so that no compiler moves it to where only some of the lanes come.
 #define MMA(NAME, SHAPE, TYPE)                                                                                  \
     __device__ __forceinline__ void NAME(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {       \
-        asm("mma.sync.aligned." SHAPE ".row.col.f32." TYPE "." TYPE ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, " \
-            "{%8, %9}, {%0, %1, %2, %3};"                                                                       \
-            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                                                    \
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));                                \
+        asm volatile("mma.sync.aligned." SHAPE ".row.col.f32." TYPE "." TYPE ".f32 "                            \
+                     "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                          \
+                     : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                                           \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));                       \
     }
 MMA(mma_tf32, "m16n8k8", "tf32")
 MMA(mma_bfloat16, "m16n8k16", "bf16")

@@ -13,7 +13,7 @@
 // for tables; the most together, 101,376 bytes, is what sm_86, sm_89 and sm_120 give a block.
 //
 // Ladder: instructions of one step in the machine code for sm_90 (gemm, tf32, 128 x 128, both arrays along k), of which
-// 64 are HMMA. Times: not measured yet.
+// 64 are HMMA.
 //   16 bytes along k in one read, rounded in registers          736   a fragment's registers must be neighbours, but
 //                                                                     values are rounded where they were read: moves
 //   cvt.rn.tf32, which is one instruction on sm_90              672

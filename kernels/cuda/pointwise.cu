@@ -13,7 +13,7 @@
 // u(i) is splitmix64 (Steele, Lea & Flood 2014) in counter mode: the draw for element i is a function of seed and i, bit
 // for bit that of the CPU. The seed lies in device memory, so that a CUDA graph draws anew at every replay.
 //
-// Time on a GPU: not measured yet. Floor: two (backward: three) arrays over the memory's bandwidth.
+// Floor: two (backward: three) arrays over the memory's bandwidth.
 #include "activation.cuh"
 
 #define PACK 4

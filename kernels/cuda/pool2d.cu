@@ -12,7 +12,7 @@
 // input's own.
 //
 // Registers on sm_90, float by fours: max 44 forward, 42 backward; average 43, 44; nothing spilled on sm_75 to sm_120.
-// Time on a GPU: not measured yet. Floor: bytes of x, y and argmax over the memory's bandwidth.
+// Floor: bytes of x, y and argmax over the memory's bandwidth.
 
 #if PLACES == 4
 typedef int Place;

@@ -30,7 +30,7 @@
 //     128 x 32 x 16,  8 x 4      128         21504        105      123     127     117
 //     32 x 32 x 16,   4 x 4       64          9216         80       95      95      88
 //
-// Ladder: share of multiplications among the instructions of a step, 128 x 128 tile on sm_90. Times: not measured yet.
+// Ladder: share of multiplications among the instructions of a step, 128 x 128 tile on sm_90.
 //
 //     a null pointer for "no element", tested on 64 bits    forward 78 %  data 76 %  weight 77 %  product 82 %
 //     has() and address() apart: no selects, no tests               81 %       79 %         80 %          85 %

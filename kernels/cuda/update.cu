@@ -8,8 +8,8 @@
 // `hyper` holds a rule's numbers in device memory, in the order of the rule's first line: a CUDA graph that replays the
 // step reads the learning rate and the correction for the step count that stand there then.
 //
-// Registers on sm_90, float: Adam 47; nothing spilled on sm_75 to sm_120. Time on a GPU: not measured yet. Floor:
-// every array read once, parameters and state written once, over the memory's bandwidth.
+// Registers on sm_90, float: Adam 47; nothing spilled on sm_75 to sm_120. Floor: every array read once, parameters and
+// state written once, over the memory's bandwidth.
 
 #define ARRAYS 4
 #define TENSORS 64
