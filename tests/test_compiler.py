@@ -268,7 +268,7 @@ def test_own_arithmetic_is_captured():
 
 @pytest.mark.parametrize(
     "forward",
-    [lambda self, x: self.linear(x) if x.data.max() > 0 else x, lambda self, x: self.linear(x.data[:, :4]),
+    [lambda self, x: self.linear(x) if x.data.max() > 0 else x, lambda self, x: self.linear(x.data.clip(0)),
      lambda self, x: self.linear(x) * float(x.sum()), lambda self, x: self.linear(x) if x.sum().data else x],
 )  # fmt: skip
 def test_a_step_that_looks_at_values_is_refused_with_a_reason(forward):
@@ -340,6 +340,42 @@ def test_activations_and_pooling_move_into_the_convolution_and_memory_is_shared(
     fused = [call.options.get("activation") for call in plan.calls if call.op.endswith("forward")]
     assert fused == ["relu", "relu", "relu", None, None]
     assert plan.arena_bytes < plan.unshared_bytes
+
+
+@pytest.mark.parametrize("declined", [None, "slower"])
+def test_a_map_is_flattened_where_it_is_made(backend, declined, monkeypatch):
+    monkeypatch.setattr(type(backend), "declines_rows", lambda self, pool: declined)
+    (a, opt_a), (b, opt_b) = twins(fc.models.LeNet5)
+    step, predict = compiled_step(b, opt_b), fc.compile(b)
+    rng = np.random.default_rng(0)
+    x, t = rng.random((3, 1, 28, 28), np.float32), rng.integers(0, 10, 3)
+    for _ in range(2):
+        assert step(x, t).item() == pytest.approx(eager_step(a, opt_a, x, t), rel=1e-5)
+    np.testing.assert_allclose(predict(x).numpy(), a(fc.tensor(x)).numpy(), rtol=1e-4, atol=1e-5)
+    for plan, reshapes in ((step.plan, 2), (predict.plan, 1)):
+        ops = [call.op for call in plan.calls]
+        assert ops.count("conv2d_pool_forward") == 2
+        assert ops.count("reshape") == (reshapes if declined else 0)
+
+
+def test_a_map_that_is_read_as_it_is_too_is_not_flattened_where_it_is_made(backend, monkeypatch):
+    class Net(fc.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.pool, self.linear = fc.nn.Conv2d(1, 4, 3), fc.nn.MaxPool2d(2), fc.nn.Linear(36, 3)
+
+        def forward(self, x):
+            y = self.pool(fc.functional.relu(self.conv(x)))
+            flat = fc.functional.flatten
+            return self.linear(flat(y + fc.functional.tanh(y))) + self.linear(flat(y))
+
+    monkeypatch.setattr(type(backend), "declines_rows", lambda self, pool: None)
+    (a, opt_a), (b, opt_b) = twins(Net)
+    rng = np.random.default_rng(0)
+    x, t = rng.random((4, 1, 8, 8), np.float32), rng.integers(0, 3, 4)
+    step = compiled_step(b, opt_b)
+    assert step(x, t).item() == pytest.approx(eager_step(a, opt_a, x, t), rel=1e-5)
+    assert not any(call.options.get("flat") for call in step.plan.calls)
 
 
 def test_what_a_backend_declines_to_fuse_stays_two_calls(backend, monkeypatch):
