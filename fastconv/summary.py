@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .autograd.mode import no_grad
 from .autograd.tensor import Tensor
 from .backends import select
-from .errors import ShapeError
+from .errors import ArgumentError, ShapeError
 from .nn.mode import evaluation_mode
 from .nn.module import Module, observe
 from .tables import as_text
@@ -87,9 +87,11 @@ def summary(model: Module, *input_shapes: Sequence[int]) -> Summary:
     Raises:
         ShapeError: the input does not fit the model; the text is that of the layer that cannot take it.
     """
-    shapes = tuple(tuple(map(int, shape)) for shape in input_shapes)
+    if not isinstance(model, Module):
+        raise ArgumentError(f"summary: takes a model and the shape of one image, got {model!r:.60}")
+    shapes = tuple(tuple(map(int, shape)) if isinstance(shape, Sequence) else () for shape in input_shapes)
     if not shapes or min(min(shape, default=0) for shape in shapes) < 1:
-        raise ShapeError(f"summary: input_shape must be that of one image, (C, H, W), got {shapes}")
+        raise ShapeError(f"summary: input_shape must be that of one image, (C, H, W), got {input_shapes}")
     names = {id(module): name for name, module in model.named_modules()}
     rows: list[Row] = []
     counted: set[int] = set()

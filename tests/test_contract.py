@@ -15,6 +15,7 @@ CONTRACT = {name: member for name, member in vars(Backend).items() if inspect.is
 # The contract itself does these by plain calls; a backend may do better.
 OPTIONAL = {
     "conv2d_pool_forward", "conv2d_pool_backward", "bind", "repeat", "declines_precision", "declines_fusion",
+    "concat", "declines_rows",
 }  # fmt: skip
 CONV = ConvCase("conv", x=(2, 4, 7, 6), w=(6, 2, 3, 3), stride=(2, 1), padding=(1, 1, 0, 2), groups=2)
 POOL = PoolCase("pool", x=(2, 6, 7, 6), kernel=(2, 2), stride=(2, 2))

@@ -225,3 +225,80 @@ class TestOwnSteps:
     def test_an_array_is_no_tensor(self):
         with pytest.raises(fc.ArgumentError, match=r"square: ndarray is no tensor; make one with fc.tensor"):
             Square.apply(np.ones(3))
+
+
+class Inception(nn.Module):
+    """1x1, 3x3 and pooled branches beside each other."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.point = nn.Conv2d(channels, 2, 1)
+        self.wide = nn.Sequential(nn.Conv2d(channels, 2, 1), nn.ReLU(), nn.Conv2d(2, 3, 3, padding=1))
+        self.pooled = nn.Sequential(nn.MaxPool2d(3, 1, 1), nn.Conv2d(channels, 1, 1))
+
+    def forward(self, x):
+        return fc.functional.concat([fc.functional.relu(f(x)) for f in (self.point, self.wide, self.pooled)])
+
+
+class TestCompiled:
+    @pytest.mark.parametrize("block", [lambda: Inception(4), lambda: Residual(4)], ids=["inception", "residual"])
+    def test_branches_that_meet_again_are_compiled_and_learn_the_same(self, block, rng):
+        x, t = rng.random((6, 1, 6, 6)).astype("float32"), np.array([0, 1, 2, 0, 1, 2])
+        losses = []
+        for compiled in (False, True):
+            fc.manual_seed(0)
+            model = nn.Sequential(nn.Conv2d(1, 4, 3), block(), nn.GlobalAvgPool2d(), nn.Flatten())
+            model.append(nn.Linear(model(x).shape[1], 3))
+            optimizer = fc.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+            trainer = fc.Trainer(model, optimizer, progress=False, compile=compiled)
+            losses.append(trainer.fit((x, t), (x, t), epochs=3, batch_size=4).column("validation_loss"))
+            assert ("compiled" in repr(trainer)) == compiled
+        np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+    def test_picked_elements(self, rng):
+        class Half(nn.Linear):
+            def forward(self, x):
+                return super().forward(x)[:, ::2]
+
+        model, x = Half(3, 4), rng.random((2, 3)).astype("float32")
+        np.testing.assert_array_equal(fc.compile(model)(x).numpy(), model(x).numpy())
+
+    def test_targets_of_a_loss_of_ones_own_stay_as_they_are(self, rng):
+        model, x, t = nn.Linear(3, 1), rng.random((4, 3)).astype("float32"), rng.random((4, 1)).astype("float32")
+
+        def mean_square(y, t):
+            return ((y - t) ** 2).mean()
+
+        expected = mean_square(model(x), t).item()
+        step = fc.compile(model, loss=mean_square, optimizer=fc.optim.SGD(model.parameters(), 0.1))
+        assert step(x, t).item() == pytest.approx(expected, rel=1e-6)
+
+    def test_two_results_are_refused(self):
+        class Pair(nn.Linear):
+            def forward(self, x):
+                return super().forward(x), x
+
+        with pytest.raises(fc.UnsupportedError, match="must return one tensor each, got tuple"):
+            fc.compile(Pair(2, 2))(np.ones((1, 2), "float32"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (lambda m: fc.optim.SGD(m, 0.1), "no parameters to train"),
+        (lambda m: fc.optim.SGD([np.ones(3)], 0.1), "SGD: takes tensors"),
+        (lambda m: fc.optim.SGD(m.named_parameters(), 0.1), "SGD: takes tensors"),
+        (lambda m: fc.optim.SGD(m.parameters(), "fast"), "lr must be at least 0, got 'fast'"),
+        (lambda m: fc.Trainer(fc.optim.SGD(m.parameters(), 0.1), m), "Trainer: takes a model and an optimizer"),
+        (lambda m: fc.Trainer(m, fc.optim.SGD), "Trainer: takes a model and an optimizer"),
+        (lambda m: fc.compile(lambda x: x), "compile: takes a model"),
+        (lambda m: fc.compile(m, loss="mse"), "compile: takes a model and a loss to call"),
+        (lambda m: fc.summary(3, (1, 2)), "summary: takes a model"),
+        (lambda m: fc.summary(m, 3), r"must be that of one image, \(C, H, W\), got \(3,\)"),
+        (lambda m: fc.save("file", m), "save: give a model and a path, in this order"),
+        (lambda m: fc.manual_seed("one"), "seed must be a whole number from 0, got 'one'"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_named(wrong, text):
+    with pytest.raises(fc.FastconvError, match=text):
+        wrong(nn.Linear(2, 2))

@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 from ..geometry import Conv2dGeometry, Pool2dGeometry
@@ -27,15 +28,11 @@ ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh")
 
 @dataclass(frozen=True)
 class Candidate:
-    """One algorithm for a problem. `declined` holds the reason it does not run by itself, or None where it can.
-
-    rounds: whole numbers do not give the exact result either, as they do in all others.
-    """
+    """One algorithm for a problem. `declined` holds the reason it cannot serve, or None where it can."""
 
     name: str
     reason: str
     declined: str | None = None
-    rounds: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +79,15 @@ class Backend(ABC):
 
         Shares memory where the order in memory allows and no `out` is given.
         """
+
+    def concat(self, arrays: Sequence[Array], axis: int, *, out: Array | None = None) -> Array:
+        """The arrays side by side along `axis`; all their other sizes agree."""
+        shape = list(arrays[0].shape)
+        shape[axis] = sum(a.shape[axis] for a in arrays)
+        y = self.empty(shape, arrays[0].dtype) if out is None else out
+        for part, a in zip(along(y, axis, [a.shape[axis] for a in arrays]), arrays, strict=True):
+            part[...] = a
+        return y
 
     @abstractmethod
     def synchronize(self) -> None:
@@ -152,13 +158,19 @@ class Backend(ABC):
 
     def conv2d_pool_forward(
         self, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, pool: Pool2dGeometry, *,
-        kind: str, activation: str | None = None, keep: bool = True, out: tuple[Array, Array | None] | None = None,
+        kind: str, activation: str | None = None, keep: bool = True, flat: bool = False,
+        out: tuple[Array, Array | None] | None = None,
     ) -> tuple[Array, Array | None]:  # fmt: skip
         """y = pool(act(conv2d(x, w, b))) and what its backward needs: None where `keep` says that there is none.
 
         kind 'max' keeps the argmax (N, OC, OH, OW of the pooling), kind 'avg' the activated map before pooling.
+        flat: y as the rows (N, OC*OH*OW) that `reshape` makes of the map.
         """
         y_out, kept = (None, None) if out is None else out
+        if flat:
+            parts = None if out is None else (self.empty(pool.y_shape, x.dtype), kept)
+            y, kept = self.conv2d_pool_forward(x, w, b, g, pool, kind=kind, activation=activation, keep=keep, out=parts)
+            return self.reshape(y, (pool.N, -1) if y_out is None else y_out.shape, out=y_out), kept
         if kind == "max":
             a = self.conv2d_forward(x, w, b, g, activation=activation)
             if y_out is not None and kept is None:
@@ -169,6 +181,10 @@ class Backend(ABC):
             y = self.avg_pool2d_forward(kept, pool, out=y_out)
         return y, kept if keep else None
 
+    def declines_rows(self, pool: Pool2dGeometry) -> str | None:
+        """Why rows from `conv2d_pool_forward`, and to its backward, cost more than `reshape` beside them, or None."""
+        return "the calls that it stands for reshape all the same"
+
     def declines_fusion(self, g: Conv2dGeometry, pool: Pool2dGeometry, kind: str, dtype: Any) -> str | None:
         """Why the parts serve a plan better than `conv2d_pool_forward` and its backward, or None."""
         return None
@@ -178,7 +194,12 @@ class Backend(ABC):
         kind: str, activation: str | None = None, needs_dx: bool = True,
         out: tuple[Array | None, Array, Array] | None = None,
     ) -> tuple[Array | None, Array, Array]:  # fmt: skip
-        """dx or None, dw and db from dy of the pooled map; y and `kept` as conv2d_pool_forward returned them."""
+        """dx or None, dw and db from dy of the pooled map; y and `kept` as conv2d_pool_forward returned them.
+
+        Where y is flat, dy is too.
+        """
+        if dy.ndim == 2:
+            dy, y = self.reshape(dy, pool.y_shape), self.reshape(y, pool.y_shape)
         if kind == "max":
             da = dy if activation is None else self.activation_backward(activation, dy, y)
             da = self.max_pool2d_backward(da, kept, pool)
@@ -311,3 +332,10 @@ class Backend(ABC):
         m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
         p -= lr / (1 - beta1^step) * m / (sqrt(v / (1 - beta2^step)) + eps)
         """
+
+
+def along(a: Array, axis: int, sizes: Sequence[int]) -> list[Array]:
+    """Views of parts of `a`, one after the other along `axis`."""
+    ends = list(accumulate(sizes))
+    before = (slice(None),) * axis
+    return [a[(*before, slice(end - n, end))] for end, n in zip(ends, sizes, strict=True)]

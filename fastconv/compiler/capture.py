@@ -93,8 +93,10 @@ class Symbol:
     def __getattr__(self, name: str) -> Any:
         raise UnsupportedError(f"compile: a step may not use `{name}` of its arrays; {_ADVICE}")
 
-    def __getitem__(self, key: Any) -> Any:
-        raise UnsupportedError(f"compile: a step may not pick elements of its arrays; {_ADVICE}")
+    def __getitem__(self, key: Any) -> Symbol:
+        """As NumPy's, for numbers and slices."""
+        shape = np.empty(self.shape, "bool")[key].shape
+        return self.recorder.note("pick", (self,), [(shape, self.dtype)], {"key": key})[0]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise UnsupportedError(f"compile: a step may not set elements of its arrays; {_ADVICE}")
@@ -155,6 +157,11 @@ class Recorder(Backend):
         if _keeps_order(a.shape) and _keeps_order(shape):
             return Symbol(self, Value(shape, a.dtype, a.value.role, a.value.name, alias=a.value))
         return self.note("reshape", (a, shape), [(shape, a.dtype)])[0]
+
+    def concat(self, arrays: Sequence[Any], axis: int, *, out: Any = None) -> Any:
+        shape = list(arrays[0].shape)
+        shape[axis] = sum(a.shape[axis] for a in arrays)
+        return self.note("concat", (arrays,), [(shape, arrays[0].dtype)], {"axis": axis})[0]
 
     def _plain(self, item: Any) -> Any:
         if isinstance(item, Symbol):

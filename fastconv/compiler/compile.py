@@ -14,9 +14,9 @@ from ..autograd.tensor import Tensor
 from ..backends.base import Array, Backend
 from ..backends.precision import get_precision
 from ..backends.winograd import get_winograd
-from ..errors import ArgumentError
+from ..errors import ArgumentError, UnsupportedError
 from ..nn.module import Module
-from ..ops.loss import class_indices
+from ..ops.loss import class_indices, is_one_hot
 from ..optim.optimizer import Optimizer
 from .capture import Recorder, Symbol, recorder
 from .fuse import fuse
@@ -104,7 +104,8 @@ class Compiled:
         x = be.asarray(x.data if isinstance(x, Tensor) else x)
         if t is None:
             return (x,)
-        return x, be.asarray(class_indices(t if isinstance(t, Tensor) else Tensor(be.asarray(t), be)).data)
+        labels = t if isinstance(t, Tensor) else Tensor(be.asarray(t), be)
+        return x, be.asarray(class_indices(labels).data if is_one_hot(labels) else labels.data)
 
     def _ready(self, x: Any, t: Any) -> tuple[Replay, tuple[Array, ...]]:
         """The plan for these inputs, made now where there is none, and the inputs as the backend's arrays."""
@@ -147,10 +148,10 @@ class Compiled:
         x = Tensor(symbols[0], tape)
         if self.loss is None:
             with no_grad():
-                return [self.model(x).data]
+                return [_one_tensor(self.model(x)).data]
         tape.phase = "forward"
-        scores = self.model(x)
-        loss = self.loss(scores, Tensor(symbols[1], tape))
+        scores = _one_tensor(self.model(x))
+        loss = _one_tensor(self.loss(scores, Tensor(symbols[1], tape)))
         if self.optimizer is not None:
             tape.phase = "backward"
             loss.backward()
@@ -179,9 +180,18 @@ def compile(model: Module, loss: Callable[..., Any] | None = None, optimizer: Op
     """
     if optimizer is not None and loss is None:
         raise ArgumentError("compile: a training step needs a loss beside the optimizer")
+    if not isinstance(model, Module) or not (loss is None or callable(loss)):
+        raise ArgumentError(f"compile: takes a model and a loss to call, got {model!r:.40} and {loss!r:.40}")
     if not model.parameters():
         raise ArgumentError("compile: the model has no parameters")
     return Compiled(model, loss, optimizer)
+
+
+def _one_tensor(y: Any) -> Tensor:
+    """What a model or a loss returned."""
+    if not isinstance(y, Tensor):
+        raise UnsupportedError(f"compile: the model and the loss must return one tensor each, got {type(y).__name__}")
+    return y
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.base import Array, Backend, Run
+from ..backends.base import Array, Backend, Run, along
 from ..optim.optimizer import Optimizer
 from ..random import next_seed
 from .capture import Seed
@@ -66,6 +66,12 @@ class Replay:
             return [Run(partial(np.sum, *inputs, out=outputs[0], **call.options), "arrays")]
         if call.op == "transpose":
             return [Run(partial(_copy, outputs[0], inputs[0].transpose(call.options["axes"])), "arrays")]
+        if call.op == "pick":
+            return [Run(partial(_copy, outputs[0], inputs[0][call.options["key"]]), "arrays")]
+        if call.op == "concat":
+            axis = call.options["axis"]
+            parts = along(outputs[0], axis, [a.shape[axis] for a in inputs[0]])
+            return [Run(partial(_copy, part, a), "arrays") for part, a in zip(parts, inputs[0], strict=True)]
         if call.op == "update":
             optimizer, state = call.options["optimizer"], call.options["state"]
             params, grads = inputs

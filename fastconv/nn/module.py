@@ -174,7 +174,9 @@ def _note_layer(error: FastconvError, module: Module) -> None:
     error.layer = error.layer or module
     name = next((name for name, inside in module.named_modules() if inside is error.layer), "")
     if name:
-        error.__notes__ = [f"in layer {name} of {type(module).__name__}: {error.layer!r}"]
+        layer = error.layer
+        kind = f"{type(layer).__name__}({layer.options()})" if isinstance(layer, Module) else repr(layer)
+        error.__notes__ = [f"in layer {name} of {type(module).__name__}: {kind}"]
 
 
 @contextmanager

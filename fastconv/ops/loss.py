@@ -83,7 +83,15 @@ def class_indices(labels: Any) -> Tensor:
     labels = as_tensor(labels)
     be, data = labels.backend, labels.data
     if labels.ndim == 2:
-        if isinstance(data, np.ndarray) and not (((data == 0) | (data == 1)).all() and (data.sum(1) == 1).all()):
+        if not is_one_hot(labels):
             raise ArgumentError("labels: every row must be one-hot, zeros and a single 1; shares are not implemented")
         data = data.argmax(1)
     return Tensor(be.asarray(data, "int64") if data.dtype.kind in "iu" else data, be)
+
+
+def is_one_hot(labels: Tensor) -> bool:
+    """Whether these are rows (N, 2 or more classes) of zeros and a single 1; on a device the shape alone decides."""
+    if labels.ndim != 2 or labels.shape[1] < 2:
+        return False
+    rows = labels.data
+    return not isinstance(rows, np.ndarray) or bool(((rows == 0) | (rows == 1)).all() and (rows.sum(1) == 1).all())

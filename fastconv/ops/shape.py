@@ -7,7 +7,7 @@ from typing import Any
 
 from ..autograd.function import Function
 from ..autograd.tensor import Tensor, as_tensor, as_tensors
-from ..backends.base import Array, Backend
+from ..backends.base import Array, Backend, along
 from ..errors import ArgumentError, ShapeError
 
 
@@ -17,18 +17,12 @@ class Concat(Function):
     name = "concat"
 
     def forward(self, be: Backend, *arrays: Array, axis: int) -> Array:
-        sizes = [a.shape[axis] for a in arrays]
-        shape = list(arrays[0].shape)
-        shape[axis] = sum(sizes)
-        y = be.empty(shape, arrays[0].dtype)
-        self.save(axis, sizes)
-        for part, a in zip(_parts(y, axis, sizes), arrays, strict=True):
-            part[...] = a
-        return y
+        self.save(axis, [a.shape[axis] for a in arrays])
+        return be.concat(arrays, axis)
 
     def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
         axis, sizes = self.saved
-        return tuple(be.asarray(part) for part in _parts(dy, axis, sizes))
+        return tuple(be.asarray(part) for part in along(dy, axis, sizes))
 
 
 def concat(tensors: Sequence[Any], axis: int = 1) -> Tensor:
@@ -50,9 +44,3 @@ def flatten(x: Any, start_dim: int = 1) -> Tensor:
     """All axes from `start_dim` on as one, in the order of [C, H, W]: (N, 16, 5, 5) becomes (N, 400)."""
     x = as_tensor(x)
     return x.reshape((*x.shape[:start_dim], -1))
-
-
-def _parts(a: Array, axis: int, sizes: Sequence[int]) -> list[Array]:
-    starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    before = (slice(None),) * axis
-    return [a[(*before, slice(start, start + n))] for start, n in zip(starts, sizes, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any, ClassVar
 
 from ..autograd.tensor import Tensor
@@ -19,7 +20,10 @@ class Optimizer:
     slots: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
-        self.params = list(params)
+        self.params = list(params) if isinstance(params, Iterable) else []
+        for p in self.params:
+            if not isinstance(p, Tensor):
+                raise ArgumentError(f"{type(self).__name__}: takes tensors, model.parameters() say, got {p!r:.60}")
         if not self.params:
             raise ArgumentError(f"{type(self).__name__}: there are no parameters to train")
         self.backend = self.params[0].backend
@@ -93,8 +97,8 @@ class Optimizer:
 
 
 def require(owner: object, name: str, value: float, below: float = float("inf")) -> float:
-    """`value` if 0 <= value < below, else ArgumentError."""
-    if not 0 <= value < below:
+    """`value` if it is a number with 0 <= value < below, else ArgumentError."""
+    if not isinstance(value, Real) or not 0 <= value < below:
         limit = "" if below == float("inf") else f" and below {below:g}"
-        raise ArgumentError(f"{type(owner).__name__}: {name} must be at least 0{limit}, got {value}")
+        raise ArgumentError(f"{type(owner).__name__}: {name} must be at least 0{limit}, got {value!r}")
     return float(value)

@@ -51,6 +51,8 @@ class Trainer:
         checkpoint: Path_ | None = None, checkpoint_every: int | None = None, transform: Transform | None = None,
         compile: bool = True, progress: bool | Progress = True,
     ) -> None:  # fmt: skip
+        if not isinstance(model, Module) or not isinstance(optimizer, Optimizer):
+            raise ArgumentError(f"Trainer: takes a model and an optimizer, got {model!r:.40} and {optimizer!r:.40}")
         if schedule is not None and schedule.optimizer is not optimizer:
             raise ArgumentError("Trainer: the schedule belongs to another optimizer")
         if checkpoint_every is not None and (checkpoint is None or checkpoint_every < 1):
