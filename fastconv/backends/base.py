@@ -28,11 +28,15 @@ ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh")
 
 @dataclass(frozen=True)
 class Candidate:
-    """One algorithm for a problem. `declined` holds the reason it cannot serve, or None where it can."""
+    """One algorithm for a problem. `declined` holds the reason it does not run by itself, or None where it can.
+
+    rounds: whole numbers do not give the exact result either, as they do in all others.
+    """
 
     name: str
     reason: str
     declined: str | None = None
+    rounds: bool = False
 
 
 @dataclass(frozen=True)
