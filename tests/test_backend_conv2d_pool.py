@@ -105,6 +105,23 @@ def test_out_is_overwritten_whole_and_inputs_stay(backend, case, kind, rng):
 
 
 @every_case
+@every_kind
+def test_rows_in_place_of_maps(backend, case, kind, rng):
+    g, pool = case.conv.geometry, case.pool
+    x, w, b, dy = (backend.asarray(a) for a in inputs(case, rng))
+    y, kept, *grads = run(backend, case, kind, "relu", x, w, b, dy)
+    rows_of = [backend.reshape(backend.asarray(a), (g.N, -1)) for a in (dy, y)]
+    out = poisoned(backend, rows_of[1].shape, "float32"), poisoned(backend, kept.shape, kept.dtype)
+    options = {"kind": kind, "activation": "relu"}
+    for results in (None, out):
+        rows, kept_too = backend.conv2d_pool_forward(x, w, b, g, pool, flat=True, out=results, **options)
+        assert_exact(backend.to_numpy(rows), backend.to_numpy(rows_of[1]), "float32")
+        assert_exact(backend.to_numpy(kept_too), kept, kept.dtype)
+    for a, e in zip(backend.conv2d_pool_backward(rows_of[0], *out, x, w, g, pool, **options), grads, strict=True):
+        assert_exact(backend.to_numpy(a), e, "float32")
+
+
+@every_case
 @pytest.mark.parametrize("activation", [None, "relu"])
 def test_without_the_gradient_of_x(backend, case, activation, rng):
     x, w, b, dy = inputs(case, rng)

@@ -50,6 +50,14 @@ CALLS = {
         [POOL.y_shape, POOL.y_shape, POOL.x_shape, CONV.x_shape, CONV.w_shape, CONV, POOL], FUSED,
         [CONV.x_shape, CONV.w_shape, (4,)],
     ),
+    "conv2d_pool_forward to rows": (
+        "conv2d_pool_forward", [CONV.x_shape, CONV.w_shape, (4,), CONV, POOL], FUSED | {"flat": True},
+        [(3, 64), POOL.x_shape],
+    ),
+    "conv2d_pool_backward from rows": (
+        "conv2d_pool_backward", [(3, 64), (3, 64), POOL.x_shape, CONV.x_shape, CONV.w_shape, CONV, POOL], FUSED,
+        [CONV.x_shape, CONV.w_shape, (4,)],
+    ),
     "avg_pool2d_forward": ("avg_pool2d_forward", [POOL.x_shape, POOL], {}, [POOL.y_shape]),
     "linear_forward": ("linear_forward", [(30, 20), (17, 20), (17,)], {"activation": "tanh"}, [(30, 17)]),
     "linear_forward without bias": ("linear_forward", [(30, 20), (17, 20), None], {}, [(30, 17)]),

@@ -274,3 +274,38 @@ class TestWhatIsDeclined:
         assert_exact(y, eager_forward(arrays, problem, "avg", "tanh")[0], "float64")
         dw = gradients(y, y, kept, arrays, problem, kind="avg", activation="tanh")[1]
         assert_exact(dw, eager_gradients(y, y, kept, arrays, problem, kind="avg", activation="tanh")[1], "float64")
+
+
+class TestRows:
+    """A map that leaves as rows, and whose gradient comes as rows."""
+
+    @pytest.mark.parametrize("activation", [None, "relu", "tanh"])
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("name", [*LAYERS, "odd_map"])
+    def test_rows_are_the_map_reshaped(self, name, kind, activation, rng):
+        """In every bit: nothing but the order in memory differs."""
+        problem = g, pool = layer(name)
+        arrays = drawn(rng, g, floats)
+        dy = CPU.asarray(floats(rng, pool.y_shape))
+        rows_of_dy, shape = CPU.reshape(dy, (g.N, -1)), (g.N, g.OC * pool.OH * pool.OW)
+        y, kept = forward(arrays, problem, kind, activation)
+        out = poisoned(CPU, shape, "float32"), poisoned(CPU, kept.shape, kept.dtype)
+        options = {"kind": kind, "activation": activation}
+        CPU.conv2d_pool_forward(*arrays, *problem, **options, flat=True, out=out)
+        assert_exact(out[0], CPU.reshape(y, shape), "float32")
+        assert_exact(out[1], kept, kept.dtype)
+        with unchanged(CPU, rows_of_dy, *out):
+            for needs_dx in (False, True):
+                expected = gradients(dy, y, kept, arrays, problem, needs_dx=needs_dx, **options)
+                got = gradients(rows_of_dy, *out, arrays, problem, needs_dx=needs_dx, **options)
+                for a, e in zip(got, expected, strict=True):
+                    assert (a is None and e is None) or np.array_equal(a, e)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_many_images_are_each_turned_once(self, kind, rng):
+        g = Conv2dGeometry.from_shapes((70, 1, 8, 8), (17, 1, 3, 3))
+        problem = g, Pool2dGeometry.from_shape(g.y_shape, 2)
+        arrays = drawn(rng, g)
+        y, _ = forward(arrays, problem, kind, "relu")
+        rows, _ = CPU.conv2d_pool_forward(*arrays, *problem, kind=kind, activation="relu", flat=True)
+        assert_exact(rows, CPU.reshape(y, (70, -1)), "float32")

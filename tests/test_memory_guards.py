@@ -116,6 +116,19 @@ def fused_calls(be, case, kind, rng, dtype):
         lambda x, w, b, y, kept: be.conv2d_pool_forward(x, w, b, g, pool, out=(y, kept), **options),
         (x, w, b, np.empty_like(y), np.empty_like(kept)),
     )
+    rows = np.zeros((g.N, y[0].size), dtype)
+    yield (
+        f"{kind} fused to rows {case}",
+        lambda x, w, b, rows, kept: be.conv2d_pool_forward(x, w, b, g, pool, flat=True, out=(rows, kept), **options),
+        (x, w, b, rows, np.empty_like(kept)),
+    )
+    yield (
+        f"{kind} fused backward from rows {case}",
+        lambda dy, y, kept, x, w, dx, dw, db: be.conv2d_pool_backward(
+            dy, y, kept, x, w, g, pool, out=(dx, dw, db), **options
+        ),
+        (rows + 1, rows, kept, x, w, dx, dw, db),
+    )
     yield (
         f"{kind} fused backward {case}",
         lambda dy, y, kept, x, w, dx, dw, db: be.conv2d_pool_backward(

@@ -15,6 +15,7 @@ def fuse(plan: Plan, be: Backend) -> None:
     drop_unread(plan)
     activate_in_epilogue(plan)
     pool_in_epilogue(plan, be)
+    flatten_in_epilogue(plan, be)
 
 
 def drop_unread(plan: Plan) -> None:
@@ -70,6 +71,35 @@ def _fuse_pool(plan: Plan, pool: Call, be: Backend) -> None:
     plan.calls.remove(conv)
     if backward:
         _fuse_pool_backward(plan, backward, (y, kept), conv, geometry, options)
+
+
+def flatten_in_epilogue(plan: Plan, be: Backend) -> None:
+    """A pooled map that is read as rows only, and whose gradient comes as rows: both as they are, without copies."""
+    for call in list(plan.calls):
+        if call.op == "conv2d_pool_forward" and be.declines_rows(call.inputs[-1]) is None:
+            _flatten(plan, call)
+
+
+def _flatten(plan: Plan, forward: Call) -> None:
+    y, kept = forward.outputs
+    assert y is not None
+    readers = plan.uses().get(y, [])
+    to_rows = [c for c in readers if c.op == "reshape" and len(c.inputs[1]) == 2 and c.inputs[1][0] == y.shape[0]]
+    backward = [c for c in readers if c.op == "conv2d_pool_backward"]
+    if len(to_rows) != 1 or len(readers) != 1 + len(backward) or y in {value.owner for value in plan.results}:
+        return
+    if any(value.alias is not None for call in readers for value in call.values() if value.owner is y):
+        return
+    rows = _only(to_rows[0])
+    dropped = to_rows
+    for call in backward:
+        maker = next((c for c in plan.calls if call.inputs[0] in c.outputs), None)
+        if maker is None or maker.op != "reshape" or plan.uses()[call.inputs[0]] != [call]:
+            return
+        dropped = [*dropped, maker]
+        call.inputs = (maker.inputs[0], rows, *call.inputs[2:])
+    forward.outputs, forward.options = (rows, kept), forward.options | {"flat": True}
+    plan.calls[:] = [c for c in plan.calls if c not in dropped]
 
 
 def _pool_backward(plan: Plan, pool: Call, conv: Call) -> list[Call] | None:

@@ -26,18 +26,24 @@ def transpose_images(target, source, N, rows, columns):
 
 @inner
 def _turn_image(n, target, source, rows, columns):
-    """target [rows, columns] of image n from source [columns, rows]."""
-    first, item = n * rows * columns, target.itemsize
+    first = n * rows * columns
+    turn_image(target, first, source, first, rows, columns)
+
+
+@inner
+def turn_image(target, to, source, own, rows, columns):
+    """[rows, columns] at element `to` of target from [columns, rows] at element `own` of source."""
+    item = target.itemsize
     lanes = VECTOR_BYTES // item
     if columns < lanes:
         for r in range(rows):
             for c in range(columns):
-                target[first + r * columns + c] = source[first + c * rows + r]
+                target[to + r * columns + c] = source[own + c * rows + r]
         return
     for turn in range(0, columns, lanes):
         c = min(turn, columns - lanes)
         for r in range(0, rows, lanes):
             transpose_tile(
-                target, address(target) + (first + r * columns + c) * item, columns * item,
-                address(source) + (first + c * rows + r) * item, rows * item, lanes, min(lanes, rows - r),
+                target, address(target) + (to + r * columns + c) * item, columns * item,
+                address(source) + (own + c * rows + r) * item, rows * item, lanes, min(lanes, rows - r),
             )  # fmt: skip

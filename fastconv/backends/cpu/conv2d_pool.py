@@ -32,7 +32,8 @@ class CpuConv2dPool(HostMemory):
     @launches
     def conv2d_pool_forward(
         self, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, pool: Pool2dGeometry, *,
-        kind: str, activation: str | None = None, keep: bool = True, out: tuple[Array, Array | None] | None = None,
+        kind: str, activation: str | None = None, keep: bool = True, flat: bool = False,
+        out: tuple[Array, Array | None] | None = None,
     ) -> tuple[Array, Array | None]:  # fmt: skip
         op = "conv2d_pool"
         require_activation(op, activation)
@@ -40,27 +41,32 @@ class CpuConv2dPool(HostMemory):
         _require_chain(op, g, pool)
         if dtype != "float32" or declines(g, pool, kind) is not None:
             made_of_calls()
-            return super().conv2d_pool_forward(x, w, b, g, pool, kind=kind, activation=activation, keep=keep, out=out)
+            return super().conv2d_pool_forward(
+                x, w, b, g, pool, kind=kind, activation=activation, keep=keep, flat=flat, out=out
+            )
         require(op, "x", x, g.x_shape, dtype)
         require(op, "w", w, g.w_shape, dtype)
         if b is None:
             b = scratch("conv2d bias", (g.OC,), dtype)
             launch(b.fill, 0)
         require(op, "b", b, (g.OC,), dtype)
-        y = result(op, out and out[0], pool.y_shape, dtype)
+        y = result(op, out and out[0], flat_shape(pool) if flat else pool.y_shape, dtype)
         kept = result(op, out and out[1], *_kept(pool, kind)) if keep else None
-        plan = forward_plan(g, pool, kind, activation, keep)
+        plan = forward_plan(g, pool, kind, activation, keep, flat)
         packed, start, room = (
             scratch(f"conv2d pool {name}", (size,), dtype)
             for name, size in (("filters", plan.packed), ("start", plan.start), ("room", plan.room))
         )
-        results = as_flat(y), _bytes(_NOTHING if kept is None else kept)
+        results = y.reshape(-1) if flat else as_flat(y), _bytes(_NOTHING if kept is None else kept)
         given = _flat(x), _flat(w), b.reshape(-1)
         launch(kernels.conv2d_pool_forward, *results, *given, packed, start, room, plan.tile, plan.p)
         return y, kept
 
     def declines_fusion(self, g: Conv2dGeometry, pool: Pool2dGeometry, kind: str, dtype: Any) -> str | None:
         return "other than float32" if dtype != "float32" else declines(g, pool, kind) or declines_depth(g)
+
+    def declines_rows(self, pool: Pool2dGeometry) -> str | None:
+        return "threads share the image" if pool.N == 1 else None
 
     @launches
     def conv2d_pool_backward(
@@ -77,8 +83,9 @@ class CpuConv2dPool(HostMemory):
             return super().conv2d_pool_backward(
                 dy, y, kept, x, w, g, pool, kind=kind, activation=activation, needs_dx=needs_dx, out=out
             )
-        require(op, "dy", dy, pool.y_shape, dtype)
-        require(op, "y", y, pool.y_shape, dtype)
+        flat = dy.ndim == 2
+        for name, a in (("dy", dy), ("y", y)):
+            require(op, name, a, flat_shape(pool) if flat else pool.y_shape, dtype)
         require(op, "kept", kept, *_kept(pool, kind))
         require(op, "x", x, g.x_shape, dtype)
         require(op, "w", w, g.w_shape, dtype)
@@ -87,7 +94,9 @@ class CpuConv2dPool(HostMemory):
         db = result(op, out and out[2], (g.OC,), dtype)
         alone = PERMUTES and kind == "max" and not needs_dx
         plan = (
-            weight_of_largest_plan(g, pool, activation) if alone else backward_plan(g, pool, kind, activation, needs_dx)
+            weight_of_largest_plan(g, pool, activation, flat)
+            if alone
+            else backward_plan(g, pool, kind, activation, needs_dx, flat)
         )
         sums, packed, room = (
             scratch(f"conv2d pool {name}", (size,), dtype)
@@ -95,7 +104,7 @@ class CpuConv2dPool(HostMemory):
         )
         given = _flat(dy), _flat(y), _bytes(kept), _flat(x)
         if alone:
-            launch(kernels.conv2d_pool_weight_of_largest, as_flat(dw), db, sums, room, *given, plan.forms[0], plan.p)
+            launch(kernels.conv2d_pool_weight_of_largest, as_flat(dw), db, sums, room, *given, plan.forms, plan.p)
         else:
             results = _NOTHING if dx is None else as_flat(dx), as_flat(dw), db
             launch(kernels.conv2d_pool_backward, *results, sums, packed, room, *given, _flat(w), plan.forms, plan.p)
@@ -105,6 +114,11 @@ class CpuConv2dPool(HostMemory):
 def _require_chain(op: str, g: Conv2dGeometry, pool: Pool2dGeometry) -> None:
     if pool.x_shape != g.y_shape:
         raise ShapeError(f"{op}: the pooling takes {pool.x_shape}, the convolution gives {g.y_shape}  ({g}; {pool})")
+
+
+def flat_shape(pool: Pool2dGeometry) -> tuple[int, int]:
+    """Of the pooled map as rows."""
+    return pool.N, pool.C * pool.OH * pool.OW
 
 
 def _kept(pool: Pool2dGeometry, kind: str) -> tuple[tuple[int, ...], str]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from ...geometry import Conv2dGeometry, Pool2dGeometry
 from ...kernels.cpu.activation import NONE
 from ...kernels.cpu.conv2d.pooled_data import filter_row_products
-from ...kernels.cpu.conv2d.pooled_gradient import pool_gradient
+from ...kernels.cpu.conv2d.pooled_gradient import activation_gradient, pool_gradient
 from ...kernels.cpu.conv2d.pooled_tile import LANES, pooled_tile
 from ...kernels.cpu.conv2d.pooled_weight import weight_of_largest, weight_of_map
 from ...kernels.cpu.simd import REGISTERS
@@ -81,9 +81,9 @@ def declines_depth(g: Conv2dGeometry) -> str | None:
 
 @lru_cache(maxsize=1024)
 def forward_plan(
-    g: Conv2dGeometry, pool: Pool2dGeometry, kind: str, activation: str | None, keep: bool = True
+    g: Conv2dGeometry, pool: Pool2dGeometry, kind: str, activation: str | None, keep: bool = True, flat: bool = False
 ) -> ForwardPlan:
-    """How many windows and vectors a tile has, and how many rows of windows a band."""
+    """How many windows and vectors a tile has, and how many rows of windows a band: all of an image that is turned."""
     neighbours = _neighbours(g)
     vectors = _vectors(g)
     windows = _even_share(pool.OW, ACCUMULATORS * neighbours // (4 * vectors))
@@ -91,10 +91,12 @@ def forward_plan(
     rows = max(1, min(pool.OH, int(BAND_FLOPS * g.N * pool.OH / g.flops)))
     if g.N == 1 and g.flops > LEAST_FLOPS:
         rows = min(rows, -(-pool.OH // 2))
+    rows, turned = (pool.OH, _pooled(pool)) if flat else (rows, 0)
     parts = min(BANDS, g.N * -(-pool.OH // rows))
     copied = g.PH or g.PW or _pooled_columns(g, pool) > g.W or 2 * pool.OH + g.KH - 1 > g.H
     room = _whole_lines((2 * rows + g.KH - 1) * _pooled_columns(g, pool) * g.C) if copied else 0
-    p = (*_sizes(g, pool), rows, windows, vectors, neighbours, _kept_item(kind), parts, 4 * room)
+    room += _whole_lines(turned)
+    p = (*_sizes(g, pool), rows, windows, vectors, neighbours, _kept_item(kind), parts, 4 * room, turned)
     blocks, depth = -(-g.OC // (vectors * LANES)), g.KH * (g.KW + neighbours - 1) * g.C
     return ForwardPlan(tile, p, blocks * depth * vectors * LANES, blocks * vectors * LANES, parts * room)
 
@@ -111,43 +113,66 @@ def declines_backward(g: Conv2dGeometry, pool: Pool2dGeometry, kind: str) -> str
 
 @lru_cache(maxsize=1024)
 def backward_plan(
-    g: Conv2dGeometry, pool: Pool2dGeometry, kind: str, activation: str | None, needs_dx: bool
+    g: Conv2dGeometry, pool: Pool2dGeometry, kind: str, activation: str | None, needs_dx: bool, flat: bool = False
 ) -> BackwardPlan:
-    """How blocks of filter positions are laid over dw, and tiles of pixels over the map."""
+    """How blocks of filter positions are laid over dw, and tiles of pixels over the map. flat: dy and y lie as rows."""
     neighbours = _neighbours(g)
     columns = (g.KW + neighbours - 1) * g.C
     R, Q = _block(g.KH, columns, POSITIONS)
     pixels, vectors = _even_share(2 * pool.OW, PIXELS), 1 if g.KW * g.C <= LANES else 2
+    before, after = _activations(activation, flat and kind == "max")
     forms = (
-        pool_gradient(int(kind == "max"), neighbours, _act(activation)),
+        pool_gradient(int(kind == "max"), neighbours, after),
         weight_of_map(R, Q),
         filter_row_products(pixels, vectors, g.C) if needs_dx else 0,
+        before,
     )
     e_blocks, row = -(-g.KW * g.C // (vectors * LANES)), 0
     room = _image(g, pool) + 2 * pool.OH * (2 * pool.OW // neighbours) * -(-g.OC // LANES) * LANES
     if needs_dx:
         row = _whole_lines(max((g.PW + g.W) * g.C, (e_blocks + 1) * vectors * LANES + 2 * pool.OW * g.C))
         room += e_blocks * row + vectors * LANES
+    room += _turned_room(pool, flat)
     sums, p = _sums(g, columns, R, Q, neighbours)
-    p = (*_sizes(g, pool), *p, pixels, vectors, _kept_item(kind), 4 * room, 4 * row)
+    p = (*_sizes(g, pool), *p, pixels, vectors, _kept_item(kind), 4 * room, 4 * row, flat * _pooled(pool))
     return BackwardPlan(forms, p, sums, e_blocks * vectors * LANES * g.KH * g.OC, p[14] * room)
 
 
 @lru_cache(maxsize=1024)
-def weight_of_largest_plan(g: Conv2dGeometry, pool: Pool2dGeometry, activation: str | None) -> BackwardPlan:
+def weight_of_largest_plan(
+    g: Conv2dGeometry, pool: Pool2dGeometry, activation: str | None, flat: bool = False
+) -> BackwardPlan:
     """How blocks of filter positions are laid over dw of a max pooling, straight from the largest pixels."""
     columns, width = g.KW * g.C, max(_pooled_columns(g, pool), g.W) * g.C
     R, Q = _block(g.KH, columns, ACCUMULATORS + 1)
     room = _image(g, pool) + _whole_lines(4 * ((2 * pool.OH + g.KH - 1) * width + LANES))
+    room += _turned_room(pool, flat)
+    before, after = _activations(activation, flat)
     sums, p = _sums(g, columns, R, Q, 1)
-    p = (*_sizes(g, pool), *p, 0, 0, _kept_item("max"), 4 * room, 0)
-    return BackwardPlan((weight_of_largest(R, Q, _act(activation)),), p, sums, 0, p[14] * room)
+    p = (*_sizes(g, pool), *p, 0, 0, _kept_item("max"), 4 * room, 0, flat * _pooled(pool))
+    return BackwardPlan((weight_of_largest(R, Q, after), before), p, sums, 0, p[14] * room)
 
 
 def _sums(g: Conv2dGeometry, columns: int, R: int, Q: int, neighbours: int) -> tuple[int, tuple[int, ...]]:
     """The elements of all sums of dw, and the numbers that say how they lie."""
     parts, blocks, positions = min(PARTS, g.N), -(-g.OC // LANES), -(-g.KH // R) * -(-columns // Q)
     return parts * blocks * positions * (R * Q + 1) * LANES, (R, Q, neighbours, parts, blocks, positions)
+
+
+def _activations(activation: str | None, flat: bool) -> tuple[int, int]:
+    """The form that takes the activation's gradient before rows are turned, or 0, and what is left for later."""
+    before = flat and activation is not None
+    return (activation_gradient(_act(activation)), NONE) if before else (0, _act(activation))
+
+
+def _turned_room(pool: Pool2dGeometry, flat: bool) -> int:
+    """Room for an image of rows past the activation, and for the same one turned."""
+    return 2 * _whole_lines(_pooled(pool)) if flat else 0
+
+
+def _pooled(pool: Pool2dGeometry) -> int:
+    """Elements of an image of the pooled map."""
+    return pool.C * pool.OH * pool.OW
 
 
 def _image(g: Conv2dGeometry, pool: Pool2dGeometry) -> int:

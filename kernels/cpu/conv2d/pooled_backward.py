@@ -6,7 +6,8 @@ gradient of the map stay in the nearest caches while all blocks of dw pass over 
 
 `p` is (N, C, H, W, OC, KH, KW, PH, PW, VH, VW, R, Q, neighbours that share a vector, parts, blocks of channels, blocks
 of positions, pixels of a tile of backward-data, its vectors, bytes of an element of kept, bytes of `room` for a part,
-bytes of a row between these tiles and dx).
+bytes of a row between these tiles and dx, elements of an image of dy and y that lie in the order of [OC, VH, VW], or
+0). Of those, what the activation leaves of dy is turned image by image, in the nearest cache.
 sums: scratch [parts, blocks of channels, blocks of positions, R * Q + 1, LANES], the last row of a block's first
 positions for the bias.
 
@@ -23,6 +24,7 @@ What follows the parts, adding them up by vectors: 5.5 to 1.5, 3.1 to 1.0 and 14
 
 from ..forms import call_form
 from ..jit import inner, kernel
+from ..layout import turn_image
 from ..parallel import parallel_for
 from ..rows import add_rows, copy_rows
 from ..simd import VECTOR_BYTES, address, clear
@@ -32,12 +34,12 @@ from .pooled_weight import QUAD, side_by_side
 
 
 @kernel
-def conv2d_pool_weight_of_largest(dw, db, sums, room, dy, y, kept, x, weight, p):
+def conv2d_pool_weight_of_largest(dw, db, sums, room, dy, y, kept, x, forms, p):
     """Flat dw [OC, KH, KW, C] and db [OC] from dy, y and kept (the argmax), flat [N, VH, VW, OC], and flat x.
 
-    room: scratch. weight: the address of the form.
+    room: scratch. forms: addresses of the forms of dw and, or 0, of the activation's gradient.
     """
-    args = address(sums), address(room), address(dy), address(y), address(kept), address(x), weight, p
+    args = address(sums), room, dy, address(y), address(kept), address(x), forms, p
     parallel_for(_largest_part, p[14], args)
     _finish(dw, db, sums, p)
 
@@ -47,12 +49,12 @@ def conv2d_pool_backward(dx, dw, db, sums, packed, room, dy, y, kept, x, w, form
     """Flat dx [N, H, W, C], or none where it is empty; dw and db. kept (as bytes) is the argmax or the activated map.
 
     packed, room: scratch for w and for what the parts have to themselves. forms: addresses of the forms of the map's
-    gradient, of dw and of dx.
+    gradient, of dw, of dx and, or 0, of the activation's gradient.
     """
     if dx.size:
         _pack_filter_rows(packed, w, p)
-    given = address(dy), address(y), address(kept), address(x)
-    args = address(dx) if dx.size else 0, address(sums), address(packed), address(room), *given, forms, p
+    given = dy, address(y), address(kept), address(x)
+    args = address(dx) if dx.size else 0, address(sums), address(packed), room, *given, forms, p
     parallel_for(_map_part, p[14], args)
     _finish(dw, db, sums, p)
 
@@ -66,10 +68,10 @@ def _origin(position, p):
 
 
 @inner
-def _largest_part(part, sums, room, dy, y, kept, x, weight, p):
-    N, C, _, _, OC, KH, KW, PH, _, VH, VW, R, Q, _, parts, blocks, positions, _, _, _, size, _ = p
+def _largest_part(part, sums, room, dy, y, kept, x, forms, p):
+    N, C, _, _, OC, KH, KW, PH, _, VH, VW, R, Q, _, parts, blocks, positions, _, _, _, size, _, turned = p
     height, width, sums_bytes = 2 * VH + KH - 1, (2 * VW + KW - 1) * C, (R * Q + 1) * VECTOR_BYTES
-    buffer, sums = room + part * size, sums + part * blocks * positions * sums_bytes
+    buffer, sums = address(room) + part * size, sums + part * blocks * positions * sums_bytes
     quads = buffer + (height * width * 4 + 63) // 64 * 64
     clear(buffer, height * width * 4)
     clear(sums, blocks * positions * sums_bytes)
@@ -77,32 +79,36 @@ def _largest_part(part, sums, room, dy, y, kept, x, weight, p):
         image, pitch = rows_of_x(buffer, x, n, -PH, height, p)
         side_by_side(quads, image, (height - 1) * (pitch // 4) - C, C * 4, pitch)
         pitch = pitch // 4 * QUAD
+        d = _gradient(room, (part + 1) * size // 4, dy, y, n, forms[1], p) if turned else address(dy)
         for block in range(blocks):
             at = n * VH * VW * OC + block * LANES
             for position in range(positions):
                 r, q = _origin(position, p)
-                call_form(weight, (
+                call_form(forms[0], (
                     sums + (block * positions + position) * sums_bytes, quads + r * pitch + q * QUAD, pitch,
-                    2 * C * QUAD, dy + at * 4, y + at * 4, kept + at, OC - block * LANES, OC, VH, VW,
+                    2 * C * QUAD, d + at * 4, y + at * 4, kept + at, OC - block * LANES, OC, VH, VW,
                 ))  # fmt: skip
 
 
 @inner
 def _map_part(part, dx, sums, packed, room, dy, y, kept, x, forms, p):
-    N, C, H, W, OC, KH, KW, PH, _, VH, VW, R, Q, neighbours, parts, blocks, positions, _, _, item, size, _ = p
+    N, C, H, W, OC, KH, KW, PH, _, VH, VW, R, Q, neighbours, parts, blocks, positions, _, _, item, size, _, turned = p
     height, width, sums_bytes = 2 * VH + KH - 1, (2 * VW + KW - 1) * C, (R * Q + 1) * VECTOR_BYTES
     steps, d_step, per_window = 2 * VW // neighbours, blocks * VECTOR_BYTES, 4 if item == 4 else 1
-    buffer, sums = room + part * size, sums + part * blocks * positions * sums_bytes
+    buffer, sums = address(room) + part * size, sums + part * blocks * positions * sums_bytes
     da = buffer + (height * width * 4 + 63) // 64 * 64
     rows = da + 2 * VH * steps * d_step
-    clear(buffer, size)
+    clear(buffer, height * width * 4)
+    if dx:
+        clear(rows, buffer + size - rows)
     clear(sums, blocks * positions * sums_bytes)
     for n in range(part * N // parts, (part + 1) * N // parts):
         image, pitch = rows_of_x(buffer, x, n, -PH, height, p)
+        d = _gradient(room, (part + 1) * size // 4, dy, y, n, forms[3], p) if turned else address(dy)
         for block in range(blocks):
             at, own, block_sums = n * VH * VW * OC, da + block * VECTOR_BYTES, sums + block * positions * sums_bytes
             call_form(forms[0], (
-                own, steps * d_step, d_step, block_sums + R * Q * VECTOR_BYTES, dy + (at + block * LANES) * 4,
+                own, steps * d_step, d_step, block_sums + R * Q * VECTOR_BYTES, d + (at + block * LANES) * 4,
                 y + (at + block * LANES) * 4, kept + (at * per_window + block * LANES) * item, OC - block * LANES, OC,
                 VH, VW,
             ))  # fmt: skip
@@ -115,6 +121,20 @@ def _map_part(part, dx, sums, packed, room, dy, y, kept, x, forms, p):
         if dx:
             for h in range(H):
                 _row_of_dx(dx + (n * H + h) * W * C * 4, rows, da, packed, h + PH, forms[2], p)
+
+
+@inner
+def _gradient(room, end, dy, y, n, form, p):
+    """Where image 0 would begin if image n of dy, past the activation, lay as the others do: at the end of the room."""
+    OC, VH, VW, size = p[4], p[9], p[10], p[22]
+    wide = -(-size // 16) * 16  # whole vectors are written
+    to, planar, at = end - wide, end - 2 * wide, n * size * 4
+    if form:
+        call_form(form, (address(room) + planar * 4, address(dy) + at, y + at, size))
+        turn_image(room, to, room, planar, VH * VW, OC)
+    else:
+        turn_image(room, to, dy, n * size, VH * VW, OC)
+    return address(room) + (to - n * size) * 4
 
 
 @inner

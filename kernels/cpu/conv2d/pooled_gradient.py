@@ -13,7 +13,7 @@ from numba.core import cgutils
 
 from ..activation import ActivationVectors
 from ..forms import form_address
-from ..simd import I64
+from ..simd import I64, VECTOR_BYTES
 from .pooled_tile import LANES, SIDES
 from .pooled_weight import load_bytes
 
@@ -29,6 +29,24 @@ def pool_gradient(largest, neighbours, act):
         largest: 1 for max, 0 for avg. neighbours: pixels that share a vector. act: the number of the activation.
     """
     return form_address(_emit, (largest, neighbours, act), 11)
+
+
+def activation_gradient(act):
+    """The form of d[i] = dy[i] * act'(y[i]), i < count; its arguments are the addresses of d, dy and y, and count.
+
+    Whole vectors of d are written.
+    """
+    return form_address(_emit_run, (act,), 4)
+
+
+def _emit_run(builder, args, act):
+    v, (d, dy, y, count) = ActivationVectors(builder, LANES), args
+    vectors = builder.sdiv(builder.add(count, I64(LANES - 1)), I64(LANES))
+    with cgutils.for_range(builder, vectors) as loop:
+        mask = v.first(builder.sub(count, builder.mul(loop.index, I64(LANES))))
+        at = builder.mul(loop.index, I64(VECTOR_BYTES))
+        given = (v.load_masked(v.at(a, at), mask) for a in (dy, y))
+        v.store(v.differentiate(act, *given), v.at(d, at))
 
 
 def _emit(builder, args, largest, neighbours, act):
