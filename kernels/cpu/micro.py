@@ -31,14 +31,13 @@ Whole blocks written without masks: 3x3 from 3 to 64 channels 1.2 times the spee
 from contextlib import contextmanager
 from functools import cache
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .jit import compiled_address
-from .simd import I64, REGISTERS, VECTOR_BYTES, vectors_of
+from .forms import form_address
+from .simd import I64, REGISTERS, VECTOR_BYTES, Vectors, vectors_of
 
 # How a block walks through memory:
 PACKED = 0  # a step of a is one element; b lies packed, NV whole vectors a step; rows through a table
@@ -86,22 +85,17 @@ def micro_kernel(typingctx, WALK, MR, NV, like, a, b, runs, rows, steps, out, st
 _ARGUMENTS = 14
 
 
+def _emit_block(builder, args, walk, mr, nv, item):
+    a, b, runs, count, rows, rows_step, a_step, b_step, out, outs, rows_out, columns, start, act = args
+    _Block(Vectors(builder, item, VECTOR_BYTES // item), walk, mr, nv).emit(
+        a, b, (runs, count), (rows, rows_step), (a_step, b_step), (out, outs, rows_out, columns), start, act
+    )
+
+
 @cache
-def _block(walk, mr, nv, item):
-    zero = {4: np.float32(0), 8: np.float64(0)}[item]
-
-    def block(a, b, runs, count, rows, rows_step, a_step, b_step, out, outs, rows_out, columns, start, act):
-        micro_kernel(
-            walk, mr, nv, zero, a, b, (runs, count), (rows, rows_step), (a_step, b_step),
-            (out, outs, rows_out, columns), start, act,
-        )  # fmt: skip
-
-    return compiled_address(block, types.void(*[types.int64] * _ARGUMENTS))
-
-
 def block_address(walk, item, vectors=COLUMNS, rows=None):
     """Where the block of 1 or of COLUMNS vectors is, for run_block; compiled at the first call."""
-    return _block(walk, rows or ROWS[vectors], vectors, item).address
+    return form_address(_emit_block, (walk, rows or ROWS[vectors], vectors, item), _ARGUMENTS)
 
 
 def block_of(walk, item, vectors):
