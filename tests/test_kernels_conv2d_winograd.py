@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 from cases import CONV_CASES, ConvCase, conv_values, floats, names
-from checks import assert_within, poisoned
+from checks import assert_within, poisoned, sum_bound
 
 import fastconv as fc
 from fastconv.backends import select
@@ -28,12 +28,16 @@ CASES = [
     ConvCase("four_paddings", x=(2, L3, 8, 5), w=(L1, L3, 3, 3), padding=(0, 3, 2, 1)),
     ConvCase("padding_beyond_the_filter", x=(1, L1, 3, 2), w=(L1, L1, 3, 3), padding=(5, 4, 3, 6)),
     ConvCase("several_chunks", x=(5, L1, 17, 18), w=(L3, L1, 3, 3), padding=ALL_SIDES),
+    ConvCase("many_chunks", x=(2, 2 * L1, 41, 37), w=(L1, 2 * L1, 3, 3), padding=ALL_SIDES),
     ConvCase("more_filters_than_tiles", x=(3, L1, 21, 21), w=(10 * LANES, L1, 3, 3)),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=names(CASES))
 EXACT = ConvCase("deep", x=(8, 128, 14, 14), w=(128, 128, 3, 3), padding=ALL_SIDES)  # where it is chosen
+DIRECTIONS = ("forward", "backward_data", "backward_weight")
 UNIT = np.finfo(np.float32).eps / 2
-ROUNDINGS = 25  # beside one a channel: 3 a side in the input, 5 in filters, 4 in the output, and the bias
+# Beside one for each of the terms: 3 a side in the input, 5 in filters, 4 in the output, and the bias; or, for dw, 3 a
+# side in the input and in the gradient and 6 in the result.
+ROUNDINGS = 25
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +83,24 @@ def winograd(x, w, padding, absolute=False):
     return y[:, :, :OH, :OW]
 
 
+def weight_magnitude(x, dy, padding):
+    """The sums over tiles of |Z| |V| between |G^T| and |G|, dw in OIHW."""
+    bt, gt, at = (abs(m) for m in matrices())
+    (top, _, left, _), (OH, OW) = padding, dy.shape[2:]
+    TI, TJ = -(-OH // 4), -(-OW // 4)
+    room = np.zeros((*x.shape[:2], max(TI * 4 + 2, top + x.shape[2]), max(TJ * 4 + 2, left + x.shape[3])))
+    room[:, :, top : top + x.shape[2], left : left + x.shape[3]] = abs(x)
+    gradients = np.zeros((*dy.shape[:2], TI * 4, TJ * 4))
+    gradients[:, :, :OH, :OW] = abs(dy)
+    m = 0
+    for i in range(0, TI * 4, 4):
+        for j in range(0, TJ * 4, 4):
+            v = np.einsum("pi,ncij,qj->pqnc", bt, room[:, :, i : i + 6, j : j + 6], bt, optimize=True)
+            z = np.einsum("ip,nkij,jq->pqnk", at, gradients[:, :, i : i + 4, j : j + 4], at, optimize=True)
+            m = m + np.einsum("pqnk,pqnc->pqkc", z, v, optimize=True)
+    return np.einsum("pi,pqkc,qj->kcij", gt, m, gt, optimize=True), x.shape[0] * TI * TJ
+
+
 def error_bound(terms, magnitude):
     """Of a result that passes `terms` + ROUNDINGS roundings (Higham, Accuracy and Stability, lemma 3.1)."""
     n = (terms + ROUNDINGS) * UNIT
@@ -89,6 +111,10 @@ def turned(case, w):
     """The filters and the padding of backward-data as a forward pass."""
     g = case.geometry
     return w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), (2 - g.PH, 2 - g.PB, 2 - g.PW, 2 - g.PR)
+
+
+def root_mean_square(a):
+    return np.sqrt(np.mean(a**2))
 
 
 def chosen(g, direction="forward"):
@@ -113,6 +139,17 @@ class TestResults:
         magnitude = magnitude_of_data(case, dy, w)
         assert_within(dx, expected, error_bound(g.OC, magnitude))
 
+    @every_case
+    def test_backward_weight_within_the_bound(self, cpu, case, rng):
+        x, w, _, dy = conv_values(case, rng, floats)
+        g = case.geometry
+        out = poisoned(cpu, g.w_shape, "float32"), poisoned(cpu, (g.OC,), "float32")
+        dw, db = cpu.conv2d_backward_weight(dy, x, g, algorithm="winograd", out=out)
+        _, expected, expected_db = reference.conv2d_backward(dy, x, w, **case.options)
+        magnitude, tiles = weight_magnitude(x, dy, case.padding)
+        assert_within(dw, expected, error_bound(tiles + -(-tiles // conv2d_winograd.WEIGHT_TILES), magnitude))
+        assert_within(db, expected_db, sum_bound("float32", g.N * g.OH * g.OW, abs(dy).sum((0, 2, 3), dtype=float)))
+
     def test_cases_take_both_cuts_and_several_chunks(self):
         plans = [conv2d_winograd._forward_plan(case.geometry) for case in CASES]
         assert {plan.by_filters for plan in plans} == {True, False}
@@ -127,18 +164,27 @@ class TestResults:
         np.testing.assert_allclose(winograd(x, w, (1, 2, 0, 1)), y, rtol=1e-12, atol=1e-12)
 
     @pytest.mark.parametrize("channels", [64, 256])
-    def test_error_at_most_ten_times_that_of_direct_convolution(self, cpu, channels, rng):
-        """Activations after ReLU, He's weights; both against float64."""
+    @pytest.mark.parametrize("direction", DIRECTIONS)
+    def test_error_at_most_ten_times_that_of_direct_convolution(self, cpu, channels, direction, rng):
+        """Activations after ReLU, He's weights, gradients of any sign; against float64."""
         case = ConvCase("layer", x=(4, channels, 14, 14), w=(64, channels, 3, 3), padding=ALL_SIDES)
-        x, w, _, _ = conv_values(case, rng, floats)
-        x, w = np.maximum(x, 0), w * np.float32(np.sqrt(2 / (9 * channels)))
-        exact = cpu.conv2d_forward(x.astype(float), w.astype(float), None, case.geometry)
-        error = {
-            name: np.sqrt(np.mean((cpu.conv2d_forward(x, w, None, case.geometry, algorithm=name) - exact) ** 2))
-            for name in ("winograd", "tiles")
-        }
-        assert error["winograd"] < 10 * error["tiles"]
-        assert error["winograd"] < 2e-6 * np.sqrt(np.mean(exact**2))
+        x, w, _, dy = conv_values(case, rng, floats)
+        x, w, g = np.maximum(x, 0), w * np.float32(np.sqrt(2 / (9 * channels))), case.geometry
+        run = {
+            "forward": lambda dtype, name: cpu.conv2d_forward(
+                x.astype(dtype), w.astype(dtype), None, g, algorithm=name
+            ),
+            "backward_data": lambda dtype, name: cpu.conv2d_backward_data(
+                dy.astype(dtype), w.astype(dtype), g, algorithm=name
+            ),
+            "backward_weight": lambda dtype, name: cpu.conv2d_backward_weight(
+                dy.astype(dtype), x.astype(dtype), g, algorithm=name
+            )[0],
+        }[direction]
+        exact = run("float64", None)
+        winograds, direct = (root_mean_square(run("float32", name) - exact) for name in ("winograd", "tiles"))
+        assert winograds < 10 * direct
+        assert winograds < 2e-6 * root_mean_square(exact)
 
     def test_relu_keeps_nan(self, cpu, rng):
         case = CASES[2]
@@ -168,7 +214,8 @@ class TestResults:
                 fc.set_threads(threads)
                 y = cpu.conv2d_forward(x, w, b, case.geometry, algorithm="winograd")
                 dx = cpu.conv2d_backward_data(dy, w, case.geometry, algorithm="winograd")
-                results.append((y.tobytes(), dx.tobytes()))
+                dw, db = cpu.conv2d_backward_weight(dy, x, case.geometry, algorithm="winograd")
+                results.append([a.tobytes() for a in (y, dx, dw, db)])
         finally:
             fc.set_threads(before)
         assert results[0] == results[1]
@@ -185,10 +232,10 @@ def magnitude_of_data(case, dy, w):
 
 class TestChoice:
     def test_deep_layers_use_it_by_themselves(self, cpu):
-        for direction in ("forward", "backward_data"):
+        for direction in DIRECTIONS:
             assert chosen(EXACT.geometry, direction) == "winograd"
 
-    @pytest.mark.parametrize("direction", ["forward", "backward_data"])
+    @pytest.mark.parametrize("direction", DIRECTIONS)
     def test_small_problems_do_not(self, direction):
         for case in CONV_CASES:
             assert chosen(case.geometry, direction) != "winograd"
@@ -237,6 +284,8 @@ class TestChoice:
             cpu.conv2d_forward(x, w, b, case.geometry, algorithm="winograd")
         with pytest.raises(fc.UnsupportedError, match=reason):
             cpu.conv2d_backward_data(dy, w, case.geometry, algorithm="winograd")
+        with pytest.raises(fc.UnsupportedError, match=reason):
+            cpu.conv2d_backward_weight(dy, x, case.geometry, algorithm="winograd")
 
     def test_float64_stays_exact(self, cpu, rng):
         x, w, b, _ = conv_values(EXACT, rng, dtype="float64")

@@ -165,10 +165,10 @@ def _groups(declines: Callable[[Conv2dGeometry], str | None], run: Callable[...,
     return Algorithm("groups", "groups: vectors along the channels of one or of several", declines, run)
 
 
-def _winograd(run: Callable[..., None]) -> Algorithm:
+def _winograd(run: Callable[..., None], doubts: Callable[[Conv2dGeometry], str | None] = winograd.doubts) -> Algorithm:
     return Algorithm(
         "winograd", "a quarter of the products, between transforms of tiles of 4 x 4", winograd.declines, run,
-        doubts=winograd.doubts, rounds=True,
+        doubts=doubts, rounds=True,
     )  # fmt: skip
 
 
@@ -205,6 +205,7 @@ ALGORITHMS = {
             weight.declines_pixels,
             weight.backward_weight_by_pixels,
         ),
+        _winograd(winograd.backward_weight, winograd.doubts_weight),
         _tiles(weight.backward_weight),
         _direct(_direct_backward_weight),
     ),

@@ -14,6 +14,14 @@ there is no image. Tiles are counted through all images. Two ways to cut the wor
 
 Within a chunk M stays in the second-level cache, and so does V where channels are few. Transforms are forms of
 winograd_transforms.py, products are micro.py's blocks over packed filters.
+
+Ladder (AMD Zen 5, 2 cores, AVX-512, forward; times the speed of tiles.py, which is as fast as oneDNN through PyTorch):
+                                         as above   next pixels asked for   transforms before by filters in parts
+    3x3, 64 channels, 56 x 56, N 16         2.0              2.5                          2.5
+    3x3, 256 channels, 56 x 56, N 4         2.7              3.0                          3.0
+    3x3, 512 channels, 7 x 7, N 16          1.6              1.6                          1.8
+Blocks of 13 x 2 instead of 6 x 4: 0.85 times the speed, the last of these layers as fast. Chunks of 36 to 98 tiles:
+within 5 %.
 """
 
 import numpy as np
@@ -165,18 +173,28 @@ def _block_of_filters(block, y, w, bias, tiles, p):
 @inner
 def _transform_tiles(to, x, zeros, first, last, p):
     """V of some tiles: 36 matrices [tiles a chunk, C]."""
-    (_, H, W, C), _, (PH, PW), (TI, TJ), size, _, (form, _, _), _ = p
+    (_, _, _, C), _, _, _, size, _, (form, _, _), _ = p
     pixels = np.empty(EDGE * EDGE, np.int64)
     for tile in range(first, last):
-        n, i, j = tile // (TI * TJ), tile // TJ % TI * PIXELS - PH, tile % TJ * PIXELS - PW
-        for r in range(EDGE):
-            row = address(x) + ((n * H + i + r) * W + j) * C * ITEM
-            inside = 0 <= i + r < H
-            for c in range(EDGE):
-                there = inside and 0 <= j + c < W
-                pixels[r * EDGE + c] = row + c * C * ITEM if there else address(zeros)
+        find_input(pixels, x, zeros, tile, p)
         own = to + (tile - first) * C * ITEM
-        call_form(form, (address(pixels), PIXELS * C * ITEM, own, (size * C + LINE) * ITEM, C * ITEM // VECTOR_BYTES))
+        call_form(
+            form,
+            (address(pixels), PIXELS * C * ITEM, own, (size * C + LINE) * ITEM, VECTOR_BYTES, C * ITEM // VECTOR_BYTES),
+        )
+
+
+@inner
+def find_input(pixels, x, zeros, tile, p):
+    """Where the 6x6 pixels of x that a tile sees lie; zeros beyond the image."""
+    (_, H, W, C), _, (PH, PW), (TI, TJ) = p[:4]
+    n, i, j = tile // (TI * TJ), tile // TJ % TI * PIXELS - PH, tile % TJ * PIXELS - PW
+    for r in range(EDGE):
+        row = address(x) + ((n * H + i + r) * W + j) * C * ITEM
+        inside = 0 <= i + r < H
+        for c in range(EDGE):
+            there = inside and 0 <= j + c < W
+            pixels[r * EDGE + c] = row + c * C * ITEM if there else address(zeros)
 
 
 @inner
