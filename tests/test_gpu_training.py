@@ -53,3 +53,45 @@ def test_lenet5_learns_what_it_learns_on_the_cpu(gpu_backend, network, optimizer
     np.testing.assert_allclose(losses, expected_losses, rtol=1e-4)
     for name, p in parameters.items():
         np.testing.assert_allclose(p, expected[name], rtol=1e-3, atol=2e-4, err_msg=name)
+
+
+def trained(backend, folder, epochs, resume=False):
+    """The history of a network with dropout, and its parameters as they come back from its file."""
+    rng = np.random.default_rng(9)
+    x, t = rng.random((50, 1, 8, 8), dtype="float32"), rng.integers(0, 3, 50)
+    with fc.use(backend):
+        fc.manual_seed(2)
+
+        def network():
+            return fc.nn.Sequential(
+                fc.nn.Conv2d(1, 4, 3), fc.nn.ReLU(), fc.nn.MaxPool2d(2), fc.nn.Flatten(), fc.nn.Dropout(0.3),
+                fc.nn.Linear(36, 3),
+            )  # fmt: skip
+
+        model = network()
+        optimizer = fc.optim.Adam(model.parameters(), lr=0.01)
+        trainer = fc.Trainer(model, optimizer, checkpoint=folder / "checkpoints", progress=False)
+        history = trainer.fit((x, t), validation=(x[:20], t[:20]), epochs=epochs, batch_size=16, resume=resume)
+        fc.save(model, folder / "model.safetensors")
+        loaded = fc.load(network(), folder / "model.safetensors")
+        return history, {name: p.numpy() for name, p in loaded.named_parameters()}
+
+
+def test_the_trainer_does_what_it_does_on_the_cpu(gpu_backend, tmp_path):
+    for name in ("cpu", gpu_backend.name):
+        (tmp_path / name).mkdir()
+    history, parameters = trained(gpu_backend.name, tmp_path / gpu_backend.name, 3)
+    expected_history, expected = trained("cpu", tmp_path / "cpu", 3)
+    np.testing.assert_allclose(history.column("train_loss"), expected_history.column("train_loss"), rtol=1e-4)
+    for name, p in parameters.items():
+        np.testing.assert_allclose(p, expected[name], rtol=1e-3, atol=2e-4, err_msg=name)
+
+
+def test_a_run_that_is_resumed_ends_with_the_same_bits(gpu_backend, tmp_path):
+    for name in ("whole", "halves"):
+        (tmp_path / name).mkdir()
+    _, whole = trained(gpu_backend.name, tmp_path / "whole", 4)
+    trained(gpu_backend.name, tmp_path / "halves", 2)
+    _, halves = trained(gpu_backend.name, tmp_path / "halves", 4, resume=True)
+    for name, p in whole.items():
+        np.testing.assert_array_equal(p, halves[name], err_msg=name)
