@@ -1,5 +1,7 @@
 """What Python prints for the objects a user makes."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,24 @@ def test_a_trainer():
     trainer = fc.Trainer(model, fc.optim.SGD(model.parameters(), 0.1), compile=False)
     assert repr(trainer).startswith("Trainer(Linear, SGD(of 2 parameters, lr=0.1")
     assert repr(trainer).endswith("eager steps, 0 epochs done)")
+
+
+def test_compiled_functions():
+    model = fc.nn.Linear(3, 2)
+    predict = fc.compile(model)
+    assert repr(predict) == "<compiled inference of Linear, 0 plans>"
+    predict(np.ones((1, 3), "float32"))
+    assert repr(predict) == "<compiled inference of Linear, 1 plans>"
+    step = fc.compile(model, fc.nn.CrossEntropyLoss(), fc.optim.SGD(model.parameters(), 0.1))
+    assert repr(step) == "<compiled training step of Linear, 0 plans>"
+
+
+def test_help_lists_what_there_is():
+
+    named = set(re.findall(r"fc\.(\w+)", fc.__doc__))
+    assert {"use", "Trainer", "compile", "nn", "Function", "lectures"} <= named
+    assert not [name for name in named if not hasattr(fc, name)]
+    assert all(hasattr(fc.models, name) for name in re.search(r"whole networks: (.*)", fc.__doc__)[1].split(", "))
 
 
 def test_the_lectures_params():

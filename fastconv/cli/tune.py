@@ -53,14 +53,7 @@ def tune(
     if models or not networks:
         shape = {} if input is None else {"input_dim": list(input_shape(input))}
         problems = [*_models(models, shape | constructor_options(option), batch_size or BATCH), *problems]
-    trials: list[tuple[str, Trial]] = []
-    try:
-        for done in _measure(problems, rounds):
-            trials.append(done)
-    except KeyboardInterrupt:
-        if not trials:
-            raise
-        typer.secho("stopped: what was measured so far counts", fg="yellow", err=True)
+    trials = _until_ctrl_c(_measure(problems, rounds))
     show(_table(trials))
     found = {tuning.key(t.geometry, t.direction, t.dtype): t.winner for _, t in trials}
     path, count = tuning.remember(found), sum(name is not None for name in found.values())
@@ -68,6 +61,19 @@ def tune(
         typer.echo(f"{count} of {len(found)} choices can be improved, but no folder can be written to")
     else:
         typer.echo(f"{count} of {len(found)} choices improved; remembered in {path}")
+
+
+def _until_ctrl_c(trials: Iterator[tuple[str, Trial]]) -> list[tuple[str, Trial]]:
+    """All of them, or those that were finished before Ctrl-C, where there is at least one."""
+    done = []
+    try:
+        for trial in trials:
+            done.append(trial)
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        typer.secho("stopped: what was measured so far counts", fg="yellow", err=True)
+    return done
 
 
 def _models(names: list[str] | None, options: dict[str, Any], batch_size: int) -> list[Problem]:

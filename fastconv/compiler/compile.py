@@ -44,6 +44,10 @@ class Compiled:
         self._last: Replay | None = None
         self._scores: Any = None
 
+    def __repr__(self) -> str:
+        kind = "inference" if self.loss is None else "loss" if self.optimizer is None else "training step"
+        return f"<compiled {kind} of {type(self.model).__name__}, {len(self._replays)} plans>"
+
     @property
     def plan(self) -> Plan:
         """The plan of the last call, or of the last `prepare`."""

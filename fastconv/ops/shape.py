@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..autograd.function import Function
 from ..autograd.tensor import Tensor, as_tensor, as_tensors
 from ..backends.base import Array, Backend, along
 from ..errors import ArgumentError, ShapeError
+from ..geometry import Padding
+from ..geometry.options import frozen
 
 
 class Concat(Function):
@@ -38,6 +42,42 @@ def concat(tensors: Sequence[Any], axis: int = 1) -> Tensor:
         shapes = ", ".join(str(p.shape) for p in parts)
         raise ShapeError(f"concat: all sizes except along axis {axis} must agree, got {shapes}")
     return Concat.apply(*parts, axis=axis)
+
+
+def pad(x: Any, padding: Padding, value: float = 0.0) -> Tensor:
+    """Rows and columns of `value` around the images x (N, C, H, W).
+
+    padding: a number, (height, width) or (top, bottom, left, right). Convolution pads with zeros by itself.
+
+    Raises:
+        ShapeError, ArgumentError: x has other than 4 axes, or the padding is negative or none.
+    """
+    x = as_tensor(x)
+    if x.ndim != 4:
+        raise ShapeError(f"pad: x must be (N, C, H, W), got {x.shape}")
+    for axis, before, after in _borders(padding):
+        if before:
+            x = concat([_filled(x, axis, before, value), x], axis)
+        if after:
+            x = concat([x, _filled(x, axis, after, value)], axis)
+    return x
+
+
+def _filled(x: Tensor, axis: int, count: int, value: float) -> Tensor:
+    """A block of `value`, as large as x but for `count` along `axis`."""
+    return x.constant(np.full((*x.shape[:axis], count, *x.shape[axis + 1 :]), value))
+
+
+def _borders(padding: Any) -> list[tuple[int, int, int]]:
+    """(axis, how many before, how many after) for the rows and the columns."""
+    sides = frozen("pad", "padding", padding)
+    if isinstance(sides, int):
+        sides = (sides, sides)
+    if isinstance(sides, tuple) and len(sides) == 2:
+        sides = (sides[0], sides[0], sides[1], sides[1])
+    if not isinstance(sides, tuple) or len(sides) != 4 or min(sides) < 0:
+        raise ArgumentError(f"pad: padding must be 1, 2 or 4 whole numbers from 0, got {padding!r}")
+    return [(2, sides[0], sides[1]), (3, sides[2], sides[3])]
 
 
 def flatten(x: Any, start_dim: int = 1) -> Tensor:
