@@ -82,6 +82,16 @@ def test_compiles_without_a_word_and_within_its_registers(file, architecture):
         assert max(registers) <= most, (options, log)
 
 
+def test_cupy_compiles_what_is_loaded_and_flushes_nothing(monkeypatch):
+    """The way of kernels/cuda/load.py, up to the GPU."""
+    compiler = pytest.importorskip("cupy.cuda.compiler")
+    monkeypatch.setattr(compiler, "_get_arch_for_options_for_nvrtc", lambda arch: ("-arch=compute_90", "ptx"))
+    kernel = next(k for k in listed_kernels() if k.file == "gemm" and "-DELEMENT=float" in k.options)
+    code, _ = compiler.compile_using_nvrtc(source(kernel.file), ("-std=c++17", *kernel.options), filename="gemm.cu")
+    assert b"fma.rn.f32" in code
+    assert b"fma.rn.ftz" not in code
+
+
 def test_a_mistake_in_a_kernel_is_found():
     program = nvrtc.createProgram(source("scalars") + "__device__ int f() { return m; }", "planted.cu", (), ())
     with pytest.raises(nvrtc.NVRTCError):

@@ -1,11 +1,17 @@
-"""From a Kernel to a function of the GPU: NVRTC compiles it at its first launch, CuPy keeps it on disk."""
+"""From a Kernel to a function of the GPU: NVRTC compiles it at its first launch, and its machine code is kept on disk.
+
+CuPy's RawModule is not used: it compiles with -ftz=true, whatever it is given, and denormals are numbers like others.
+"""
 
 from functools import cache
 
 import cupy
-from cupy.cuda.compiler import CompileException
+from cupy.cuda import compiler, driver
 
+from . import disk_cache
 from .source import source, with_source_lines
+
+LANGUAGE = "-std=c++17"
 
 
 def function(kernel, shared=0):
@@ -21,23 +27,30 @@ def function(kernel, shared=0):
 
 @cache
 def _function(device, kernel, shared):
-    run = _compiled(device, kernel)
+    run = _module(device, kernel.file, kernel.options).get_function(kernel.name)
     if shared:  # without asking a block gets 48 KiB, and the arrays that the kernel itself declares count among them
-        run.max_dynamic_shared_size_bytes = shared
+        driver.funcSetAttribute(run.ptr, driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared)
     return run
-
-
-def _compiled(device, kernel):
-    try:
-        return _module(device, kernel.file, kernel.options).get_function(kernel.name)
-    except CompileException as error:
-        constants = " ".join(kernel.options)
-        raise RuntimeError(
-            f"{kernel.file}.cu does not compile ({constants}):\n{with_source_lines(str(error))}"
-        ) from error
 
 
 @cache
 def _module(device, file, options):
     """A file with one set of constants: all its entries are compiled together."""
-    return cupy.RawModule(code=source(file), options=("-std=c++17", *options))
+    module = cupy.cuda.function.Module()
+    module.load(_machine_code(file, options))
+    return module
+
+
+def _machine_code(file, options):
+    text = source(file)
+    key = text, options, cupy.cuda.Device().compute_capability, cupy.cuda.nvrtc.getVersion(), cupy.__version__
+    kept = disk_cache.load(*key)
+    if kept is not None:
+        return kept
+    try:
+        binary, _ = compiler.compile_using_nvrtc(text, (LANGUAGE, *options), filename=f"{file}.cu")
+    except compiler.CompileException as error:
+        constants = " ".join(options)
+        raise RuntimeError(f"{file}.cu does not compile ({constants}):\n{with_source_lines(str(error))}") from error
+    disk_cache.save(binary, *key)
+    return binary
