@@ -115,7 +115,7 @@ class Compiled:
         """The plan for these inputs, made now where there is none, and the inputs as the backend's arrays."""
         watch = self._watched()
         inputs = self._inputs(watch.backend, x, t)
-        key = (*((a.shape, a.dtype) for a in inputs), get_precision(), get_winograd(), watch.modes())
+        key = (*((a.shape, a.dtype) for a in inputs), get_precision(), get_winograd(), watch.modes)
         replay = self._replays.get(key)
         if replay is None:
             replay = self._replays[key] = self._capture(watch.backend, inputs)

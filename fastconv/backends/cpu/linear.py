@@ -113,7 +113,9 @@ def _affine(y: Array, x: Array, w: Array, b: Array | None, relu: bool) -> None:
     if M > FEW_ROWS:
         gemm(y, x, w.T, b, relu=relu)
         return
-    size = max(1, FEW_ROWS_BYTES // max(1, K * y.itemsize)) // ROWS_OF_W * ROWS_OF_W
+    chunks = -(-w.nbytes // FEW_ROWS_BYTES)
+    chunks += chunks % 2 if chunks > 1 else 0  # so that two threads have equal shares
+    size = -(-N // max(1, chunks) // ROWS_OF_W) * ROWS_OF_W
     p = M, N, K, max(ROWS_OF_W, size), int(relu)
     launch(few_rows, y.reshape(-1), _flat(x), _flat(w), _bias(b, y), p)
 
