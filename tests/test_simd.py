@@ -14,14 +14,14 @@ from llvmlite import ir
 
 from fastconv.backends.host import aligned
 from fastconv.kernels.cpu import jit, micro
-from fastconv.kernels.cpu.micro import PACKED, PANELS, RELU, ROWS, ROWS_1, ROWS_2, STREAM, TABLE, micro_kernel
+from fastconv.kernels.cpu.micro import BESIDE, PACKED, PANELS, RELU, ROWS, ROWS_1, ROWS_2, STREAM, TABLE, micro_kernel
 from fastconv.kernels.cpu.rows import add_rows, copy_rows, transpose_tile
 from fastconv.kernels.cpu.simd import VECTOR_BYTES, Vectors, address
 
 FLOATS = ("float32", "float64")
 BLOCKS = [(PACKED, rows, vectors) for vectors, rows in ROWS.items()]
-BLOCKS += [(TABLE, ROWS_1, 1), (TABLE, ROWS_2, 2), (PANELS, ROWS_2, 2)]
-WALKS = {PACKED: "packed", TABLE: "table", PANELS: "panels"}
+BLOCKS += [(TABLE, ROWS_1, 1), (TABLE, ROWS_2, 2), (PANELS, ROWS_2, 2), (BESIDE, ROWS_1, 1), (BESIDE, ROWS_2, 2)]
+WALKS = {PACKED: "packed", TABLE: "table", PANELS: "panels", BESIDE: "beside"}
 
 
 @cache
@@ -45,7 +45,7 @@ class Problem:
         self.item = np.dtype(dtype).itemsize
         self.width = vectors * VECTOR_BYTES // self.item
         self.rows = rows
-        step_a = {PACKED: 1, TABLE: 31, PANELS: rows}[walk]
+        step_a = {PACKED: 1, TABLE: 31, PANELS: rows, BESIDE: 31}[walk]
         pitch = 21 if walk == PACKED else 1
         self.a = rng.integers(-4, 5, 4000).astype(dtype)
         self.b = rng.integers(-4, 5, (40, self.width)).astype(dtype)

@@ -17,6 +17,7 @@ multiply-adds reaches 256 to 268 as the clock moves):
     packed, 13 x 2, unrolled 4    247 to 259
     packed, 24 x 1 and 12 x 1     199 and 224: a load for every multiply-add, 12 rows are enough
     table, 13 x 2 and 12 x 1      236 to 246 and 168: an address is loaded for every row and step
+    beside, 12 x 2 and 15 x 1     263 and 231 to 253: one address and displacements
     panels, 13 x 2                244
     called through its address    7 ns more a call, of 250 for 80 steps
 Blocks of other shapes, over 9 taps of 64 channels in the second-level cache, share of that bare loop:
@@ -43,6 +44,7 @@ from .simd import I64, REGISTERS, VECTOR_BYTES, Vectors, vectors_of
 PACKED = 0  # a step of a is one element; b lies packed, NV whole vectors a step; rows through a table
 TABLE = 1  # steps of a and b as given; rows through a table; columns of b beyond the last are not touched
 PANELS = 2  # both packed: a step of a is MR neighbouring elements, one of b NV whole vectors
+BESIDE = 3  # as TABLE, the rows MR neighbouring elements: one address serves them all
 
 # What is done with a block before and as it is written; may be added up.
 RELU, STREAM = 1, 2
@@ -64,7 +66,8 @@ def micro_kernel(typingctx, WALK, MR, NV, like, a, b, runs, rows, steps, out, st
         WALK, MR, NV: constants (see above). like: an array of the element type, or such a number.
         a, b: base addresses.
         runs: (address of triples a offset, b offset, length; their number).
-        rows: (address of the MR offsets of the rows, bytes from one run's table to the next: 0 where one serves all).
+        rows: (address of the MR offsets of the rows, bytes from one run's table to the next: 0 where one serves all);
+            read where the walk is PACKED or TABLE.
         steps: (step of a, step of b).
         out: (base address, address of the MR offsets of the rows, rows to write, columns to write).
         start: address of NV vectors that every row starts from; 0 to start from nothing, 1 from what `out` holds.
@@ -145,7 +148,7 @@ class _Block:
     def emit(self, a, b, runs, rows, steps, out, start, act):
         b_, v = self.builder, self.v
         vectors = I64(self.width * v.item)
-        self.steps = {PACKED: (I64(v.item), vectors), TABLE: steps, PANELS: (I64(self.mr * v.item), vectors)}[self.walk]
+        self.steps = {PACKED: (I64(v.item), vectors), PANELS: (I64(self.mr * v.item), vectors)}.get(self.walk, steps)
         _, _, _, columns = out
         self.masks = [v.first(b_.sub(columns, I64(j * v.lanes))) for j in range(self.nv)]
         self._start(start)
@@ -157,7 +160,11 @@ class _Block:
             a_run = b_.add(a, self._integer(triple, 0))
             b_run = b_.add(b, self._integer(triple, 8))
             offsets = b_.add(rows[0], b_.mul(loop.index, rows[1]))
-            self._run(a_run, b_run, self._integer(triple, 16), offsets)
+            length = self._integer(triple, 16)
+            if self.walk == BESIDE:
+                self._run_beside(a_run, b_run, length)
+            else:
+                self._run(a_run, b_run, length, offsets)
         self._finish(out, start, act)
 
     def _run(self, a, b, length, offsets):
@@ -174,6 +181,16 @@ class _Block:
         with self._steps(whole, length, 1) as s:
             self._step(rows, b, s)
 
+    def _run_beside(self, a, b, length):
+        """Add one run, a step at a time: both addresses move on. Unrolled, each row's would take a register."""
+        b_, item = self.builder, self.v.item
+        places = [cgutils.alloca_once_value(b_, place) for place in (a, b)]
+        with cgutils.for_range(b_, length):
+            a, b = (b_.load(place) for place in places)
+            self._multiply([b_.add(a, I64(i * item)) for i in range(self.mr)], I64(0), b)
+            for place, before, step in zip(places, (a, b), self.steps, strict=True):
+                b_.store(b_.add(before, step), place)
+
     @contextmanager
     def _steps(self, first, last, by):
         count = self.builder.sdiv(self.builder.sub(last, first), I64(by))
@@ -181,18 +198,22 @@ class _Block:
             yield self.builder.add(first, self.builder.mul(loop.index, I64(by)))
 
     def _step(self, rows, b, s):
+        b_ = self.builder
+        self._multiply(rows, b_.mul(s, self.steps[0]), b_.add(b, b_.mul(s, self.steps[1])))
+
+    def _multiply(self, rows, moved, b):
+        """One step: the elements `moved` bytes from the rows' addresses by the vectors at b."""
         b_, v = self.builder, self.v
-        a_offset, b_offset = b_.mul(s, self.steps[0]), b_.mul(s, self.steps[1])
-        columns = [self._column(b_.add(b, b_offset), j) for j in range(self.nv)]
+        columns = [self._column(b, j) for j in range(self.nv)]
         for i in range(self.mr):
-            element = v.broadcast(v.at(rows[i], a_offset))
+            element = v.broadcast(v.at(rows[i], moved))
             for j in range(self.nv):
                 slot = self.acc[i][j]
                 b_.store(v.multiply_add(element, columns[j], b_.load(slot, typ=v.type)), slot)
 
     def _column(self, address, j):
         pointer = self.v.at(address, j * self.v.lanes * self.v.item)
-        return self.v.load_masked(pointer, self.masks[j]) if self.walk == TABLE else self.v.load(pointer)
+        return self.v.load_masked(pointer, self.masks[j]) if self.walk in (TABLE, BESIDE) else self.v.load(pointer)
 
     def _start(self, start):
         b_, v = self.builder, self.v

@@ -7,7 +7,8 @@ from .pixels import conv2d_weight_by_pixels
 from .pooled import conv2d_pool_forward
 from .pooled_backward import conv2d_pool_backward, conv2d_pool_weight_of_largest
 from .tiles import conv2d_tiles
-from .weight import conv2d_weight_by_channels, conv2d_weight_by_filters
+from .weight import conv2d_weight_by_channels
+from .weight_filters import conv2d_weight_by_filters
 from .winograd import conv2d_winograd_by_filters, conv2d_winograd_by_tiles
 from .winograd_weight import conv2d_winograd_weight
 
