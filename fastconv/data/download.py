@@ -57,7 +57,7 @@ def fetch(remote: Remote, folder: Path, needed: Sequence[str]) -> Path:
             faults.append(f"{mirror} ({_reason(error)})")
     raise DataError(
         f"{remote.name} could not be downloaded; put {', '.join(needed)} into {folder} by hand, or name the folder "
-        f"that holds them with root=. Tried {', '.join(faults)}"
+        f"that holds them with root= (--data-root). Tried {', '.join(faults)}"
     )
 
 

@@ -68,7 +68,7 @@ def missing(
     state = "lacks" if top.is_dir() else "is not a folder; needed are"
     return DataError(
         f"{dataset}: {top} {state} {absent}{other} (looked in {', '.join(map(str, folders[1:]))} too); "
-        f"{source} has them; put them there, or leave root out to have them downloaded"
+        f"{source} has them; put them there, or leave root (--data-root) out to have them downloaded"
     )
 
 
