@@ -93,7 +93,7 @@ def test_a_failure_is_told_and_the_rest_still_runs(machine, tmp_path):
 
 
 def test_mnist_is_trained_where_its_files_are(machine, tmp_path):
-    run("--out", str(tmp_path), "training", **machine, FASTCONV_DATA=str(tmp_path))
+    run("--out", str(tmp_path), "training", **{**machine, "FASTCONV_DATA": str(tmp_path)})
     assert (tmp_path / "calls").read_text().count("--data mnist --epochs") == 2
 
 
