@@ -98,3 +98,12 @@ def test_two_threads_have_equal_halves(C, OC, stride, direction):
     ]
     work = np.outer(shares, tiles).ravel()
     assert work[: len(work) // 2].sum() == pytest.approx(work.sum() / 2, rel=0.05)
+
+
+def test_listed_steps_are_those_of_the_runs():
+    from fastconv.backends.cpu.conv2d_runs import list_steps
+
+    runs = [[(5, 0, 3), (40, 3, 2), (60, 9, 2)], [], [(7, 2, 2)]]
+    places, listed = list_steps(runs)
+    assert places.tolist() == [5, 6, 7, 40, 41, 60, 61, 7, 8]
+    assert listed == [[(0, 0, 5), (5, 9, 2)], [], [(7, 2, 2)]]

@@ -26,6 +26,8 @@ CASES = [
     ConvCase("few_channels_in_and_out", x=(29, 6, 9, 8), w=(16, 6, 5, 5), padding=(2, 1, 0, 2)),
     ConvCase("three_channels_stride", x=(3, 3, 19, 21), w=(24, 3, 7, 7), stride=(2, 2), padding=(3, 3, 3, 3)),
     ConvCase("stride_beyond_the_filter", x=(2, 5, 11, 10), w=(9, 5, 2, 2), stride=(3, 4)),
+    ConvCase("three_channels_many_filters", x=(3, 3, 15, 16), w=(64, 3, 5, 4), stride=(2, 1), padding=(2, 3, 1, 2)),
+    ConvCase("few_channels_a_group", x=(2, 6, 7, 9), w=(96, 3, 3, 3), groups=2, padding=(1, 1, 1, 1)),
     ConvCase("wide_row", x=(1, 2, 3, 700), w=(3, 2, 2, 3), padding=(0, 1, 1, 0)),
     ConvCase("long_row_many_channels", x=(1, 17, 2, 600), w=(14, 17, 2, 3), padding=(1, 0, 1, 1)),
     ConvCase("one_by_one_of_many_channels", x=(2, 200, 9, 8), w=(40, 200, 1, 1)),

@@ -14,14 +14,27 @@ from llvmlite import ir
 
 from fastconv.backends.host import aligned
 from fastconv.kernels.cpu import jit, micro
-from fastconv.kernels.cpu.micro import BESIDE, PACKED, PANELS, RELU, ROWS, ROWS_1, ROWS_2, STREAM, TABLE, micro_kernel
+from fastconv.kernels.cpu.micro import (
+    BESIDE,
+    LISTED,
+    PACKED,
+    PANELS,
+    RELU,
+    ROWS,
+    ROWS_1,
+    ROWS_2,
+    STREAM,
+    TABLE,
+    micro_kernel,
+)
 from fastconv.kernels.cpu.rows import add_rows, copy_rows, transpose_tile
 from fastconv.kernels.cpu.simd import VECTOR_BYTES, Vectors, address
 
 FLOATS = ("float32", "float64")
 BLOCKS = [(PACKED, rows, vectors) for vectors, rows in ROWS.items()]
+BLOCKS += [(LISTED, rows, vectors) for vectors, rows in ROWS.items()]
 BLOCKS += [(TABLE, ROWS_1, 1), (TABLE, ROWS_2, 2), (PANELS, ROWS_2, 2), (BESIDE, ROWS_1, 1), (BESIDE, ROWS_2, 2)]
-WALKS = {PACKED: "packed", TABLE: "table", PANELS: "panels", BESIDE: "beside"}
+WALKS = {PACKED: "packed", TABLE: "table", PANELS: "panels", BESIDE: "beside", LISTED: "listed"}
 
 
 @cache
@@ -45,13 +58,17 @@ class Problem:
         self.item = np.dtype(dtype).itemsize
         self.width = vectors * VECTOR_BYTES // self.item
         self.rows = rows
-        step_a = {PACKED: 1, TABLE: 31, PANELS: rows, BESIDE: 31}[walk]
-        pitch = 21 if walk == PACKED else 1
+        step_a = {PACKED: 1, TABLE: 31, PANELS: rows, BESIDE: 31, LISTED: 17}[walk]
+        pitch = 21 if walk in (PACKED, LISTED) else 1
         self.a = rng.integers(-4, 5, 4000).astype(dtype)
         self.b = rng.integers(-4, 5, (40, self.width)).astype(dtype)
         self.runs = np.array([(0, 0, 9), (700 * self.item, 20 * self.width * self.item, 6)], np.int64)
         self.offsets = np.arange(rows, dtype=np.int64) * pitch * self.item
         self.steps = step_a * self.item, self.width * self.item
+        if walk == LISTED:
+            self.places = np.array([a0 + s * step_a for a0 in (0, 700) for s in range(9)], np.int64) * self.item
+            self.runs[1, 0] = self.places[:9].nbytes
+            self.steps = self.places.ctypes.data, 0
         self.product = np.zeros((rows, self.width))
         for a0, b0, length in ((0, 0, 9), (700, 20, 6)):
             for s in range(length):

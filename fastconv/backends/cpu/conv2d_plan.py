@@ -12,15 +12,15 @@ import numpy.typing as npt
 
 from ...kernels.cpu import conv2d as kernels
 from ...kernels.cpu.conv2d.tiles import SLICES
-from ...kernels.cpu.micro import PACKED, RELU, ROWS, STREAM, best_width, block_of
+from ...kernels.cpu.micro import LISTED, PACKED, RELU, ROWS, STREAM, best_width, block_of
 from ...kernels.cpu.pack import pack, packed_size, pad
 from ...kernels.cpu.simd import VECTOR_BYTES
 from ..launch import launch
 from ..workspace import scratch
 from .conv2d_regions import Lines, Region, margins, regions_of
+from .conv2d_runs import Run, in_bytes, list_steps, runs_of
 
 Array = npt.NDArray[Any]
-Run = tuple[int, int, int]  # element of x from a pixel's own place, row of packed w, length
 Pads = tuple[int, int, int, int]  # rows above and below, columns left and right
 
 WEIGHT_BYTES = 600_000  # of packed filters that stay in the second-level cache while a chunk passes over them
@@ -31,6 +31,8 @@ FEW_CHUNKS = 32
 TILE_COST = 8  # of a tile beside its products, in steps of the reduction
 SHARES = 8  # that regions are cut into, so that all threads have equally much of each
 WORTH_PADDING = 1.1  # times the tiles that are spent rather than a padded copy
+SHORT_RUN = 32  # steps: a filter's row that is shorter goes into a list of all steps,
+LISTED_VECTORS = 3  # where blocks are so wide that the few rows leave registers for it
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,13 @@ class Pass:
 class TilePlan:
     """The arguments of `conv2d_tiles` that do not change from call to call, and how x and w are made ready for it.
 
-    widths: vectors of a whole block and of the last one. taps: element of a group's w where each packed tap starts.
-    pads: of zeros in a copy of x; none where x is read as it is.
+    places: of the steps of listed runs, or nothing. widths: vectors of a whole block and of the last one. taps: element
+    of a group's w where each packed tap starts. pads: of zeros in a copy of x; none where x is read as it is.
     """
 
     regions: Array
     runs: Array
+    places: Array
     pieces: Array
     starts: Array
     p: tuple[tuple[int, ...], ...]
@@ -116,10 +119,12 @@ class TilePlan:
         if packed.size:
             for group, filters in enumerate(w.reshape(G, -1)):
                 launch(pack, packed[group], filters, self.taps, self.pack)
-        micro = tuple(block_of(PACKED, y.itemsize, width) for width in self.widths)
+        walk = LISTED if len(self.places) else PACKED
+        micro = tuple(block_of(walk, y.itemsize, width) for width in self.widths)
         launch(
             kernels.conv2d_tiles, y.reshape(-1), with_margins(x, self.pads).reshape(-1), packed.reshape(-1),
-            start.reshape(-1), self.regions, self.runs, self.pieces, self.starts, (*self.p, self._act(y, relu), micro),
+            start.reshape(-1), self.regions, self.runs, self.places, self.pieces, self.starts,
+            (*self.p, self._act(y, relu), micro),
         )  # fmt: skip
 
     def _act(self, y: Array, relu: bool) -> int:
@@ -153,21 +158,33 @@ def with_margins(x: Array, pads: Pads) -> Array:
 def tile_plan(p: Pass, item: int, merged: bool = False) -> TilePlan:
     """Cut a pass.
 
-    merged: whether a filter's row shall be one run, which takes a padded copy of x.
+    merged: whether a filter's row shall be one run, which takes a padded copy of x, unless all steps are listed.
     """
-    MR = ROWS[best_width(p.target.channels, item)]
+    widths = _widths(p.target.channels, item)
+    MR = ROWS[widths[0]]
+    listed = _worth_listing(p, widths)
     over_zeros, pads = p.padded()
-    if any(pads) and (merged or p.tiles(MR) > WORTH_PADDING * over_zeros.tiles(MR)):
-        return _cut(over_zeros, pads, item)
-    return _cut(p, (0, 0, 0, 0), item)
+    if any(pads) and ((merged and not listed) or p.tiles(MR) > WORTH_PADDING * over_zeros.tiles(MR)):
+        return _cut(over_zeros, pads, item, widths, listed)
+    return _cut(p, (0, 0, 0, 0), item, widths, listed)
 
 
-def _cut(p: Pass, pads: Pads, item: int) -> TilePlan:
-    s, t, lanes = p.source, p.target, VECTOR_BYTES // item
-    width = best_width(t.channels, item)
-    vectors = -(-t.channels // lanes)
-    blocks = -(-vectors // width)
-    widths = width, vectors - (blocks - 1) * width
+def _widths(channels: int, item: int) -> tuple[int, int]:
+    """Vectors of a whole block and of the last one."""
+    width = best_width(channels, item)
+    vectors = -(-channels * item // VECTOR_BYTES)
+    return width, vectors - (-(-vectors // width) - 1) * width
+
+
+def _worth_listing(p: Pass, widths: tuple[int, int]) -> bool:
+    """Whether the steps of a pixel's runs shall be listed, so that all of them are one run."""
+    row = max(len(line.taps) for line in p.columns) * p.source.channels
+    return row < SHORT_RUN and max(len(line.taps) for line in p.rows) > 1 and min(widths) >= LISTED_VECTORS
+
+
+def _cut(p: Pass, pads: Pads, item: int, widths: tuple[int, int], listed: bool) -> TilePlan:
+    s, t, lanes, width = p.source, p.target, VECTOR_BYTES // item, widths[0]
+    blocks = -(-t.channels // (width * lanes))
     # Taps are packed phase by phase, each by ascending place: what lies side by side in x does so in w.
     taps = list(product((k for line in p.rows for k, _ in line.taps), (k for line in p.columns for k, _ in line.taps)))
     depth = len(taps) * s.channels
@@ -177,11 +194,15 @@ def _cut(p: Pass, pads: Pads, item: int) -> TilePlan:
     order = {tap: number for number, tap in enumerate(taps)}
     slices = max(1, -(-block_bytes // WEIGHT_BYTES))
     cuts = [depth * k // slices for k in range(1, slices)]
-    runs = [_runs(region, s, order, cuts) for region in p.regions]
+    runs = [runs_of(region, s.W, (s.C, s.channels), order, cuts) for region in p.regions]
+    places = np.empty(0, np.int64)
+    if listed and slices == 1:
+        places, runs = list_steps(runs)
     pieces, starts = _pieces(p, runs, ROWS[width], 2 * min(t.channels, width * lanes), s.G * blocks, parts)
     return TilePlan(
         _regions(p, runs, cuts, item),
-        np.array([_in_bytes(runs, w * lanes, item) for w in widths], np.int64).reshape(2, -1, 3),
+        np.array([in_bytes(runs, w * lanes, item, len(places) > 0) for w in widths], np.int64).reshape(2, -1, 3),
+        places * item,
         pieces,
         starts,
         (
@@ -201,33 +222,6 @@ def _parts(blocks: int, block_bytes: int) -> int:
     """How many that all blocks are dealt out in: one stays in the cache, and halves of them all are equal."""
     parts = -(-blocks // max(1, WEIGHT_BYTES // max(1, block_bytes)))
     return parts + (blocks % parts > 0 and parts % 2 == 0)
-
-
-def _runs(region: Region, source: Map, order: dict[tuple[int, int], int], cuts: list[int]) -> list[Run]:
-    """The runs of a region, cut at some rows of packed w; those that follow on one another in x and in w are one."""
-    runs: list[Run] = []
-    for (kh, row), (kw, column) in product(region.rows.taps, region.columns.taps):
-        place, filters, length = (row * source.W + column) * source.C, order[kh, kw] * source.channels, source.channels
-        if runs and (place, filters) == (runs[-1][0] + runs[-1][2], runs[-1][1] + runs[-1][2]):
-            place, filters, done = runs.pop()
-            length += done
-        runs.append((place, filters, length))
-    for cut in cuts:
-        runs = [part for run in runs for part in _cut_run(run, cut)]
-    return runs
-
-
-def _cut_run(run: Run, row: int) -> list[Run]:
-    place, filters, length = run
-    before = row - filters
-    if not 0 < before < length:
-        return [run]
-    return [(place, filters, before), (place + before, row, length - before)]
-
-
-def _in_bytes(runs: list[list[Run]], width: int, item: int) -> list[Run]:
-    """All runs, as offsets in x and in blocks of `width` columns."""
-    return [(place * item, filters * width * item, length) for own in runs for place, filters, length in own]
 
 
 def _regions(p: Pass, runs: list[list[Run]], cuts: list[int], item: int) -> Array:
