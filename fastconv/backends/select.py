@@ -170,8 +170,8 @@ class set_winograd(_Choice):
     >>> with fc.set_winograd(True):             # in here again
     ...     y = model(x)
 
-    It is on from the start: some two times the speed where channels are many, for errors of float32's rounding that are
-    a few times as large (see kernels/cpu/conv2d/winograd_transforms.py). `explain` says where it runs and why.
+    It is on from the start: some two times the speed where channels are many, for rounding errors in float32 that are
+    2 to 3 times as large (see kernels/cpu/conv2d/winograd_transforms.py). `explain` says where it runs and why.
 
     Raises:
         ArgumentError: `on` is neither True nor False.
