@@ -29,7 +29,7 @@ CASES = [
     ConvCase("padding_beyond_the_filter", x=(1, L1, 3, 2), w=(L1, L1, 3, 3), padding=(5, 4, 3, 6)),
     ConvCase("several_chunks", x=(5, L1, 17, 18), w=(L3, L1, 3, 3), padding=ALL_SIDES),
     ConvCase("many_chunks", x=(2, 2 * L1, 41, 37), w=(L1, 2 * L1, 3, 3), padding=ALL_SIDES),
-    ConvCase("more_filters_than_tiles", x=(3, L1, 21, 21), w=(10 * LANES, L1, 3, 3)),
+    ConvCase("more_filters_than_tiles", x=(3, L1, 21, 21), w=(160, L1, 3, 3)),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=names(CASES))
 EXACT = ConvCase("deep", x=(8, 128, 14, 14), w=(128, 128, 3, 3), padding=ALL_SIDES)  # where it is chosen
