@@ -16,6 +16,7 @@ if select.available()["cpu"] != "ready":
     pytest.skip("the cpu backend is not ready: " + select.available()["cpu"], allow_module_level=True)
 
 from fastconv.kernels.cpu import threads, workers
+from fastconv.kernels.cpu.cores import leave_core, own_core
 from fastconv.kernels.cpu.jit import inner, kernel
 from fastconv.kernels.cpu.parallel import parallel_for
 
@@ -112,3 +113,44 @@ def test_without_workers_numbas_pool_runs_the_loop():
         assert_every_item_is_done_once(50, rounds=3)
     finally:
         lines[0, workers.WORKERS // 8] = before
+
+
+@kernel
+def cores_before_and_after(cores):
+    cores[0] = own_core()
+    leave_core(cores[0])
+    cores[1] = own_core()
+    leave_core(-1)  # where the system does not say
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux moves threads so")
+@pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: [0])(0)) < 2, reason="there is one core only")
+def test_a_thread_leaves_its_core_and_may_come_back():
+    cores, allowed = np.zeros(2, np.int64), []
+
+    def run():
+        cores_before_and_after(cores)
+        allowed.append(os.sched_getaffinity(0))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert cores[0] != cores[1]
+    assert set(cores) <= os.sched_getaffinity(0)
+    assert allowed == [os.sched_getaffinity(0)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux moves threads so")
+def test_a_thread_with_one_core_stays():
+    cores, allowed = np.zeros(2, np.int64), []
+
+    def run():
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        cores_before_and_after(cores)
+        allowed.append(os.sched_getaffinity(0))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert cores[0] == cores[1]
+    assert allowed == [{min(os.sched_getaffinity(0))}]

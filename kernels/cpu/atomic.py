@@ -63,7 +63,7 @@ def pause(typingctx):
 
     def codegen(context, builder, signature, args):
         if get_process_triple().startswith(("x86", "i686")):
-            _call(builder, "llvm.x86.sse2.pause", ir.VoidType(), [])
+            call(builder, "llvm.x86.sse2.pause", ir.VoidType(), [])
         return context.get_dummy_value()
 
     return types.void(), codegen
@@ -74,7 +74,7 @@ def give_way(typingctx):
     """Let another thread have this core, where one waits for it."""
 
     def codegen(context, builder, signature, args):
-        _call(builder, "sched_yield", I32, [])
+        call(builder, "sched_yield", I32, [])
         return context.get_dummy_value()
 
     return types.void(), codegen
@@ -95,12 +95,13 @@ def send_byte(typingctx, descriptor, buffer):
 def _transfer(name):
     def codegen(context, builder, signature, args):
         descriptor = builder.trunc(args[0], I32)
-        return _call(builder, name, I64, [descriptor, _pointer(builder, args[1]), I64(1)])
+        return call(builder, name, I64, [descriptor, _pointer(builder, args[1]), I64(1)])
 
     return codegen
 
 
-def _call(builder, name, returns, args):
+def call(builder, name, returns, args):
+    """Emit a call of a C function by its name."""
     found = builder.module.globals.get(name)
     kind = ir.FunctionType(returns, [a.type for a in args])
     return builder.call(found or ir.Function(builder.module, kind, name), args)

@@ -5,7 +5,8 @@ the cores of a virtual machine. Here a worker has a line of its own, and looks a
 
     caller   writes the job, makes the state OFFERED, does its own share, takes back what is not TAKEN yet and does that
              as well, waits for the others
-    worker   OFFERED -> TAKEN, does its share, -> IDLE; after LOOKS at nothing ASLEEP, in read() on a pipe
+    worker   OFFERED -> TAKEN, does its share, -> IDLE; after LOOKS at nothing ASLEEP, in read() on a pipe; woken on
+             its caller's core it moves to another
 
 Nobody waits for a worker that the system has not let run. One loop at a time: a caller that finds the workers busy
 (another Python thread computes), or none (in a forked child), uses Numba's pool.
@@ -28,6 +29,7 @@ from numba.extending import intrinsic
 from numba.np.ufunc.parallel import _launch_threads
 
 from .atomic import exchange, give_way, load, pause, replace, send_byte, store, wait_for_byte
+from .cores import leave_core, own_core
 from .jit import compiled_address
 from .simd import I64
 
@@ -38,7 +40,7 @@ ENTRY = "fastconv_share_out"  # (body, items, arguments, threads)
 
 LINE = 128  # bytes between the lines: processors fetch two of 64 at a time
 IDLE, OFFERED, TAKEN, ASLEEP = range(4)
-STATE, FUNCTION, DATA, FIRST, COUNT, PIPE, BUFFER = range(0, 56, 8)  # in a worker's line
+STATE, FUNCTION, DATA, FIRST, COUNT, CORE, PIPE, BUFFER = range(0, 64, 8)  # in a worker's line
 BUSY, WORKERS, FALLBACK, STOPPED = range(0, 32, 8)  # in the first line
 LOOKS = 10_000  # some 100 us
 PATIENCE = 2_000
@@ -83,6 +85,7 @@ def _share_out(head, body, count, data, threads):
     if parts < 2 or not replace(head + BUSY, 0, 1):
         _run_in_pool(load(head + FALLBACK), body, count, data, threads)
         return
+    core = own_core()
     for part in range(1, parts):
         line = head + part * LINE
         first = part * count // parts
@@ -90,6 +93,7 @@ def _share_out(head, body, count, data, threads):
         store(line + DATA, data)
         store(line + FIRST, first)
         store(line + COUNT, (part + 1) * count // parts - first)
+        store(line + CORE, core)
         if exchange(line + STATE, OFFERED) == ASLEEP:
             send_byte(load(line + PIPE), line + BUFFER)
     _run(body, 0, count // parts, data)
@@ -124,6 +128,8 @@ def _serve(head, line, pipe):
             store(line + STATE, IDLE)
         elif replace(line + STATE, IDLE, ASLEEP):
             wait_for_byte(pipe, line + BUFFER + 8)
+            if own_core() == load(line + CORE):
+                leave_core(load(line + CORE))
 
 
 class _Workers:
