@@ -51,7 +51,7 @@ def whole_numbers(cpu, rng, shape, dtype="float32"):
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 class TestEveryChannelCount:
-    CHANNELS = (1, 2, 3, 6, 7, 8, 9, 15, 16, 17, 30, 31, 32, 33, 48, 49)
+    CHANNELS = (1, 2, 3, 6, 7, 8, 9, 15, 16, 17, 30, 31, 32, 33, 48, 49, 65)
 
     def test_maximum(self, cpu, window, dtype, rng):
         for channels in self.CHANNELS:
@@ -88,10 +88,10 @@ class TestEveryChannelCount:
 class TestFirstMaximum:
     @pytest.mark.parametrize("kernel", [(2, 2), (3, 3), (2, 3)])
     def test_of_every_pair_of_places(self, cpu, kernel):
-        """Two equal maxima, or two NaN, at every two places of a window: the first one is found."""
+        """Two equal maxima, or two NaN, at every two places among minus infinities: the first one is found."""
         taps = kernel[0] * kernel[1]
         g = Pool2dGeometry.from_shape((1, taps * taps, *kernel), kernel)
-        for top in (1.0, np.nan):
+        for top in (1.0, np.inf, np.nan):
             x = np.full((taps, taps, taps), -np.inf, "float32")
             for a in range(taps):
                 for b in range(taps):

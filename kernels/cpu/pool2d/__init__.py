@@ -33,6 +33,13 @@ On another day, all with the checks:      the row above      now      PyTorch 2.
     avg 3x3/2, 100x3x32x32, padding 1      187 /  617      99 /  373      256 /  246    "
     avg 2x2/2, 100x6x28x28                  92 /   57      46 /   50      225 /  155    whole windows in one run
     avg 7x7, 16x2048x7x7                   156 /   45      61 /   47       47 /  320    4 vectors together over the taps
+On a third day, whole calls in turn:        before      now      PyTorch 2.13
+    max 3x3/2, 16x96x55x55                     267      243      643    the greatest first, then its place
+    max 3x3/1, 16x192x28x28, padding 1         530      492     1240    "
+    max 3x3/2, 16x64x112x112, padding 1       1713     1412     2929    "
+    max 2x2/2, 4x128x112x112                   264      236      479    "
+    avg 7x7, 16x1024x7x7                        33       29       24    sums in y, pixel by pixel, loads unchecked
+      the same, x in the caches                 29       20
 (Figures of this machine differ by a fifth from run to run.)
 Helpers that took arrays counted references: two threads were then three times slower than one, and lists of windows in
 arrays cost more than the sums. Rejected: one loop over the columns of a window in place of unrolled pairs (max backward

@@ -6,7 +6,7 @@ from ..parallel import parallel_for, span
 from .places import sum_of_window
 from .windows import chunks_of, taps_inside, windows_at_once
 
-TOGETHER = 4  # vectors of channels that go over a large window together
+LONG = 4  # vectors of channels that make a pixel a run of memory
 
 
 @inner
@@ -36,23 +36,27 @@ def _sum(x, size, top, left, c, rows, cols, p, nothing):
 
 
 @inner
-def _average_together(y, out, x, top, left, c, rows, cols, p, divisor):
-    """Averages of TOGETHER vectors of channels: a tap is then a run of memory and not a single line of it."""
+def _average_in_memory(y, out, x, top, left, channels, rows, cols, p, divisor):
+    """The first `channels` (whole vectors) of a large window: a pixel is then one run of memory, and y, in the first
+    cache, the sum."""
     C, W, DH, DW = p[1], p[3], p[10], p[11]
-    step, every = width(x), p[0] * p[1] * p[2] * p[3]
-    a = b = d = e = fill(x, 0.0)
+    nothing, step = fill(x, 0.0), width(x)
+    for c in range(out, out + channels, step):
+        store(y, c, nothing, step)
     for kh in range(rows[0], rows[1]):
-        at = ((top + kh * DH) * W + left + cols[0] * DW) * C + c
+        at = ((top + kh * DH) * W + left + cols[0] * DW) * C
         for _ in range(cols[0], cols[1]):
-            a = add(a, load(x, at, every))
-            b = add(b, load(x, at + step, every))
-            d = add(d, load(x, at + 2 * step, every))
-            e = add(e, load(x, at + 3 * step, every))
+            for c in range(0, channels, step):
+                store(y, out + c, add(_whole(y, out + c), _whole(x, at + c)), step)
             at += DW * C
-    store(y, out + c, divide(a, divisor), step)
-    store(y, out + c + step, divide(b, divisor), step)
-    store(y, out + c + 2 * step, divide(d, divisor), step)
-    store(y, out + c + 3 * step, divide(e, divisor), step)
+    for c in range(out, out + channels, step):
+        store(y, c, divide(_whole(y, c), divisor), step)
+
+
+@inner
+def _whole(x, at):
+    """A vector that ends inside the memory."""
+    return load(x, at, at + width(x))
 
 
 @inner
@@ -65,9 +69,9 @@ def _windows(y, x, size, row, begin, stop, rows, p, padded):
         left, out, c = ow * SW - PW, (row * OW + ow) * C, 0
         cols = taps_inside(left, KW, DW, W)
         divisor = fill(x, taps_of(row % OH, ow, p, padded))
-        while KH * KW > 9 and c + TOGETHER * step <= C:
-            _average_together(y, out, x, top, left, c, rows, cols, p, divisor)
-            c += TOGETHER * step
+        if KH * KW > 9 and LONG * step <= C:
+            c = C // step * step
+            _average_in_memory(y, out, x, top, left, c, rows, cols, p, divisor)
         while c < C:
             total = _sum(x, size, top, left, c, rows, cols, p, nothing)
             store(y, out + c, divide(total, divisor), C - c)
