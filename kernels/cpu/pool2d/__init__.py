@@ -39,7 +39,8 @@ On a third day, whole calls in turn:        before      now      PyTorch 2.13
     max 3x3/2, 16x64x112x112, padding 1       1713     1412     2929    "
     max 2x2/2, 4x128x112x112                   264      236      479    "
     avg 7x7, 16x1024x7x7                  19 to 37       19       24    sums in y, pixel by pixel, loads unchecked
-(Before, the average's time varied from process to process, by where x and y lay.)
+(The average's time before varied from process to process; why was not found out. A row of its taps summed in registers,
+added to y once: 24 to 30.)
 (Figures of this machine differ by a fifth from run to run.)
 Helpers that took arrays counted references: two threads were then three times slower than one, and lists of windows in
 arrays cost more than the sums. Rejected: one loop over the columns of a window in place of unrolled pairs (max backward
