@@ -22,7 +22,7 @@ from .compilers import KernelLibrary
 from .jit import cache_folders
 
 _INT = ir.IntType(64)
-_forms = {}
+_forms = {}  # the libraries, which keep the code alive, and the addresses in them
 
 
 def form_address(emit, constants, arguments):
@@ -33,10 +33,12 @@ def form_address(emit, constants, arguments):
         arguments: how many int64 the function takes; it returns nothing.
     """
     key = emit.__module__, emit.__qualname__, constants
-    with global_compiler_lock:
-        if key not in _forms:
-            _forms[key] = _library(emit, constants, arguments)
-        return _forms[key].get_pointer_to_function(_symbol(emit, constants))
+    if key not in _forms:
+        with global_compiler_lock:
+            if key not in _forms:
+                library = _library(emit, constants, arguments)
+                _forms[key] = library, library.get_pointer_to_function(_symbol(emit, constants))
+    return _forms[key][1]
 
 
 @intrinsic

@@ -96,7 +96,7 @@ def gemm(c: Array, a: Array, b: Array, bias: Array | None = None, *, relu: bool 
         p = product_plan(M, N, K, a_turned, b_turned, c.itemsize)
         launch(kernels.gemm, c.reshape(-1), *operands, _with_relu(p, relu))
     else:
-        parts = scratch("parts of a product", cut[:1], c.dtype)
+        parts = scratch("parts of a product", cut[:1], c.dtype) if cut[0] else _NOTHING[c.itemsize]
         launch(rows_by_rows, c.reshape(-1), parts, *operands, dot_tile(c.itemsize), (*cut[1], int(relu)))
 
 
