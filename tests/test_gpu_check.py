@@ -104,10 +104,15 @@ def test_a_missing_sanitizer_is_told(machine, tmp_path):
     assert "not run       sanitizers: compute-sanitizer is not installed" in done.stdout
 
 
+def heed_interrupts():
+    """A suite that a shell started in the background ignores Ctrl-C, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interruption_leaves_a_report(machine, tmp_path):
     process = subprocess.Popen(
         command("--out", str(tmp_path), "tests", "training"), env={**machine, "WAITS": "pytest"}, text=True,
-        stdout=subprocess.PIPE, start_new_session=True,
+        stdout=subprocess.PIPE, start_new_session=True, preexec_fn=heed_interrupts,
     )  # fmt: skip
     for line in process.stdout:
         if line == "waiting\n":

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..geometry import Conv2dGeometry
 from .base import ACTIVATIONS
 
 Array = Any  # numpy.ndarray or cupy.ndarray
@@ -101,12 +102,28 @@ def require_product(a: Array, b: Array, trans_a: bool, trans_b: bool) -> tuple[i
     return left[0], right[1]
 
 
-def require_linear(op: str, x: Array, w: Array) -> None:
-    """Raise unless x is (N, IN) and w is (OUT, IN)."""
+def require_conv2d(op: str, g: Conv2dGeometry, **arrays: Array | None) -> np.dtype[Any]:
+    """The one floating type of a convolution's arrays (x, w, b, dy), each of the shape that `g` gives it."""
+    dtype = require_float(op, **arrays)
+    shapes = {"x": g.x_shape, "w": g.w_shape, "b": (g.OC,), "dy": g.y_shape}
+    for name, a in arrays.items():
+        if a is not None:
+            require(op, name, a, shapes[name], dtype)
+    return dtype
+
+
+def require_linear(op: str, x: Array, w: Array, *, b: Array | None = None, dy: Array | None = None) -> np.dtype[Any]:
+    """The one floating type of x (N, IN), w (OUT, IN), b (OUT) and dy (N, OUT)."""
+    dtype = require_float(op, x=x, w=w, b=b, dy=dy)
     if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[1]:
         raise ShapeError(f"{op}: x must be (N, IN) and w (OUT, IN) with one IN, got x {x.shape} and w {w.shape}")
     if x.shape[0] == 0:
         raise ShapeError(f"{op}: an empty batch cannot be computed: skip it  (x {x.shape}; w {w.shape})")
+    if b is not None:
+        require(op, "b", b, w.shape[:1], dtype)
+    if dy is not None:
+        require(op, "dy", dy, (x.shape[0], w.shape[0]), dtype)
+    return dtype
 
 
 def require_step(op: str, params: Sequence[Array], grads: Sequence[Array], *states: Sequence[Array]) -> None:

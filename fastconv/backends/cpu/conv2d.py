@@ -15,7 +15,7 @@ from ...kernels.cpu import im2col as columns
 from ...kernels.cpu.pointwise import RELU, activation_forward
 from ..algorithms import Algorithm, accepts_all, choose, declines_groups, listed
 from ..base import Candidate
-from ..checks import require, require_activation, require_direction, require_float
+from ..checks import require, require_activation, require_conv2d, require_direction, require_float
 from ..host import HostMemory, as_channels_last, result
 from ..launch import launch, launches, made_of_calls
 from ..workspace import scratch
@@ -40,13 +40,10 @@ class CpuConv2d(HostMemory):
         activation: str | None = None, algorithm: str | None = None, out: Array | None = None,
     ) -> Array:  # fmt: skip
         require_activation("conv2d", activation)
-        dtype = require_float("conv2d", x=x, w=w, b=b)
-        require("conv2d", "x", x, g.x_shape, dtype)
-        require("conv2d", "w", w, g.w_shape, dtype)
+        dtype = require_conv2d("conv2d", g, x=x, w=w, b=b)
         if b is None:
             b = scratch("conv2d bias", (g.OC,), dtype)
             launch(b.fill, 0)
-        require("conv2d", "b", b, (g.OC,), dtype)
         y = result("conv2d", out, g.y_shape, dtype)
         run = _choose(g, "forward", algorithm, dtype)
         relu = activation == "relu"
@@ -57,9 +54,7 @@ class CpuConv2d(HostMemory):
     def conv2d_backward_data(
         self, dy: Array, w: Array, g: Conv2dGeometry, *, algorithm: str | None = None, out: Array | None = None
     ) -> Array:
-        dtype = require_float("conv2d", dy=dy, w=w)
-        require("conv2d", "dy", dy, g.y_shape, dtype)
-        require("conv2d", "w", w, g.w_shape, dtype)
+        dtype = require_conv2d("conv2d", g, dy=dy, w=w)
         dx = result("conv2d", out, g.x_shape, dtype)
         run = _choose(g, "backward_data", algorithm, dtype)
         run(as_channels_last(dx), as_channels_last(dy), as_channels_last(w), g)
@@ -69,9 +64,7 @@ class CpuConv2d(HostMemory):
         self, dy: Array, x: Array, g: Conv2dGeometry, *,
         algorithm: str | None = None, out: tuple[Array, Array] | None = None,
     ) -> tuple[Array, Array]:  # fmt: skip
-        dtype = require_float("conv2d", dy=dy, x=x)
-        require("conv2d", "dy", dy, g.y_shape, dtype)
-        require("conv2d", "x", x, g.x_shape, dtype)
+        dtype = require_conv2d("conv2d", g, dy=dy, x=x)
         dw = result("conv2d", None if out is None else out[0], g.w_shape, dtype)
         db = result("conv2d", None if out is None else out[1], (g.OC,), dtype)
         run = _choose(g, "backward_weight", algorithm, dtype)

@@ -14,7 +14,7 @@ from ...kernels.cpu.gemm import COPIED, IN_PLACE, TRANSPOSED
 from ...kernels.cpu.matvec import ROWS_OF_W, few_rows
 from ...kernels.cpu.micro import COLUMNS, PACKED, PANELS, ROWS_2, block_address, blocks_for
 from ...kernels.cpu.simd import VECTOR_BYTES
-from ..checks import require, require_activation, require_float, require_linear, require_product
+from ..checks import require_activation, require_float, require_linear, require_product
 from ..host import HostMemory, result
 from ..launch import launch, launches
 from ..workspace import scratch
@@ -56,10 +56,7 @@ class CpuLinear(HostMemory):
         self, x: Array, w: Array, b: Array | None, *, activation: str | None = None, out: Array | None = None
     ) -> Array:
         require_activation("linear", activation)
-        dtype = require_float("linear", x=x, w=w, b=b)
-        require_linear("linear", x, w)
-        if b is not None:
-            require("linear", "b", b, (w.shape[0],), dtype)
+        dtype = require_linear("linear", x, w, b=b)
         y = result("linear", out, (x.shape[0], w.shape[0]), dtype)
         if activation in (None, "relu"):
             _affine(y, x, w, b, activation == "relu")
@@ -73,9 +70,7 @@ class CpuLinear(HostMemory):
         self, dy: Array, x: Array, w: Array, *,
         needs_dx: bool = True, out: tuple[Array | None, Array, Array] | None = None,
     ) -> tuple[Array | None, Array, Array]:  # fmt: skip
-        dtype = require_float("linear_backward", dy=dy, x=x, w=w)
-        require_linear("linear_backward", x, w)
-        require("linear_backward", "dy", dy, (x.shape[0], w.shape[0]), dtype)
+        dtype = require_linear("linear_backward", x, w, dy=dy)
         dx_out, dw_out, db_out = (None, None, None) if out is None else out
         dx = result("linear_backward", dx_out, x.shape, dtype) if needs_dx else None
         dw = result("linear_backward", dw_out, w.shape, dtype)

@@ -10,7 +10,7 @@ import numpy as np
 from ...geometry import Conv2dGeometry
 from ..algorithms import Algorithm, choose, listed
 from ..base import Array, Candidate
-from ..checks import require, require_activation, require_direction, require_float
+from ..checks import require_activation, require_conv2d, require_direction
 from .conv2d_columns import COLUMNS
 from .conv2d_depthwise import DEPTHWISE
 from .conv2d_implicit import IMPLICIT
@@ -33,11 +33,8 @@ class GpuConv2d(GpuLinear, GpuIm2col):
         activation: str | None = None, algorithm: str | None = None, out: Array | None = None,
     ) -> Array:  # fmt: skip
         require_activation("conv2d", activation)
-        dtype = require_float("conv2d", x=x, w=w, b=b)
-        require("conv2d", "x", x, g.x_shape, dtype)
-        require("conv2d", "w", w, g.w_shape, dtype)
+        dtype = require_conv2d("conv2d", g, x=x, w=w, b=b)
         if b is not None:
-            require("conv2d", "b", b, (g.OC,), dtype)
             b = self._ordered(b)
         y = self._result("conv2d", out, g.y_shape, dtype)
         g = with_small_steps(g)
@@ -48,9 +45,7 @@ class GpuConv2d(GpuLinear, GpuIm2col):
     def conv2d_backward_data(
         self, dy: Array, w: Array, g: Conv2dGeometry, *, algorithm: str | None = None, out: Array | None = None
     ) -> Array:
-        dtype = require_float("conv2d", dy=dy, w=w)
-        require("conv2d", "dy", dy, g.y_shape, dtype)
-        require("conv2d", "w", w, g.w_shape, dtype)
+        dtype = require_conv2d("conv2d", g, dy=dy, w=w)
         dx = self._result("conv2d", out, g.x_shape, dtype)
         g = with_small_steps(g)
         run = self._choose(g, "backward_data", algorithm, dtype)
@@ -61,9 +56,7 @@ class GpuConv2d(GpuLinear, GpuIm2col):
         self, dy: Array, x: Array, g: Conv2dGeometry, *,
         algorithm: str | None = None, out: tuple[Array, Array] | None = None,
     ) -> tuple[Array, Array]:  # fmt: skip
-        dtype = require_float("conv2d", dy=dy, x=x)
-        require("conv2d", "dy", dy, g.y_shape, dtype)
-        require("conv2d", "x", x, g.x_shape, dtype)
+        dtype = require_conv2d("conv2d", g, dy=dy, x=x)
         dw = self._result("conv2d", None if out is None else out[0], g.w_shape, dtype)
         db = self._result("conv2d", None if out is None else out[1], (g.OC,), dtype)
         g = with_small_steps(g)

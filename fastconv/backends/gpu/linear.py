@@ -9,7 +9,7 @@ import numpy as np
 
 from ...kernels.cuda.source import Kernel
 from ..base import ACTIVATIONS, Array
-from ..checks import require, require_activation, require_float, require_linear, require_product
+from ..checks import require_activation, require_float, require_linear, require_product
 from . import tiles
 from .counting import require_countable
 from .memory import GpuMemory, kernel_of
@@ -35,10 +35,7 @@ class GpuLinear(GpuMemory):
         self, x: Array, w: Array, b: Array | None, *, activation: str | None = None, out: Array | None = None
     ) -> Array:
         require_activation("linear", activation)
-        dtype = require_float("linear", x=x, w=w, b=b)
-        require_linear("linear", x, w)
-        if b is not None:
-            require("linear", "b", b, (w.shape[0],), dtype)
+        dtype = require_linear("linear", x, w, b=b)
         y = self._result("linear", out, (x.shape[0], w.shape[0]), dtype)
         self._gemm(y, self._ordered(x), self._ordered(w), trans_b=True, bias=b, activation=activation)
         return y
@@ -47,9 +44,7 @@ class GpuLinear(GpuMemory):
         self, dy: Array, x: Array, w: Array, *,
         needs_dx: bool = True, out: tuple[Array | None, Array, Array] | None = None,
     ) -> tuple[Array | None, Array, Array]:  # fmt: skip
-        dtype = require_float("linear_backward", dy=dy, x=x, w=w)
-        require_linear("linear_backward", x, w)
-        require("linear_backward", "dy", dy, (x.shape[0], w.shape[0]), dtype)
+        dtype = require_linear("linear_backward", x, w, dy=dy)
         dx_out, dw_out, db_out = (None, None, None) if out is None else out
         dy, dx = self._ordered(dy), None
         if needs_dx:

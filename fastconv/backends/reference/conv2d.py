@@ -7,7 +7,7 @@ import numpy as np
 from ...errors import ArgumentError
 from ...geometry import Conv2dGeometry
 from ..base import Candidate
-from ..checks import require, require_activation, require_direction, require_float
+from ..checks import require, require_activation, require_conv2d, require_direction, require_float
 from ..host import Array, HostMemory
 from .store import silent, store
 from .windows import Geometry, padded, padded_zeros, taps, unpadded
@@ -21,9 +21,7 @@ class ReferenceConv2d(HostMemory):
         self, x: Array, w: Array, b: Array | None, g: Conv2dGeometry, *,
         activation: str | None = None, algorithm: str | None = None, out: Array | None = None,
     ) -> Array:  # fmt: skip
-        dtype = require_float("conv2d", x=x, w=w, b=b)
-        require("conv2d", "x", x, g.x_shape, dtype)
-        require("conv2d", "w", w, g.w_shape, dtype)
+        dtype = require_conv2d("conv2d", g, x=x, w=w, b=b)
         require_activation("conv2d", activation)
         _only_algorithm(algorithm)
         xp = padded(x, g, 0)
@@ -34,7 +32,6 @@ class ReferenceConv2d(HostMemory):
             y += np.einsum("ngchw,gkc->ngkhw", window, filters, optimize=True)
         y = y.reshape(g.y_shape)
         if b is not None:
-            require("conv2d", "b", b, (g.OC,), dtype)
             y = y + b.reshape(1, -1, 1, 1)
         return store(y if activation is None else self.activation_forward(activation, y), out, g.y_shape, dtype)
 
@@ -42,9 +39,7 @@ class ReferenceConv2d(HostMemory):
     def conv2d_backward_data(
         self, dy: Array, w: Array, g: Conv2dGeometry, *, algorithm: str | None = None, out: Array | None = None
     ) -> Array:
-        dtype = require_float("conv2d_backward_data", dy=dy, w=w)
-        require("conv2d_backward_data", "dy", dy, g.y_shape, dtype)
-        require("conv2d_backward_data", "w", w, g.w_shape, dtype)
+        dtype = require_conv2d("conv2d_backward_data", g, dy=dy, w=w)
         _only_algorithm(algorithm)
         dxp = padded_zeros(g, dtype)
         dyg = dy.reshape(g.N, g.G, g.OC // g.G, g.OH, g.OW)
@@ -60,9 +55,7 @@ class ReferenceConv2d(HostMemory):
         self, dy: Array, x: Array, g: Conv2dGeometry, *,
         algorithm: str | None = None, out: tuple[Array, Array] | None = None,
     ) -> tuple[Array, Array]:  # fmt: skip
-        dtype = require_float("conv2d_backward_weight", dy=dy, x=x)
-        require("conv2d_backward_weight", "dy", dy, g.y_shape, dtype)
-        require("conv2d_backward_weight", "x", x, g.x_shape, dtype)
+        dtype = require_conv2d("conv2d_backward_weight", g, dy=dy, x=x)
         _only_algorithm(algorithm)
         xp = padded(x, g, 0)
         dyg = dy.reshape(g.N, g.G, g.OC // g.G, g.OH, g.OW)

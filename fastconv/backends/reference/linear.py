@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..checks import require, require_activation, require_float, require_linear, require_product
+from ..checks import require_activation, require_float, require_linear, require_product
 from ..host import Array, HostMemory
 from .store import silent, store
 
@@ -22,12 +22,10 @@ class ReferenceLinear(HostMemory):
     def linear_forward(
         self, x: Array, w: Array, b: Array | None, *, activation: str | None = None, out: Array | None = None
     ) -> Array:
-        dtype = require_float("linear", x=x, w=w, b=b)
-        require_linear("linear", x, w)
+        dtype = require_linear("linear", x, w, b=b)
         require_activation("linear", activation)
         y = x @ w.T
         if b is not None:
-            require("linear", "b", b, (w.shape[0],), dtype)
             y = y + b
         return store(y if activation is None else self.activation_forward(activation, y), out, y.shape, dtype)
 
@@ -36,9 +34,7 @@ class ReferenceLinear(HostMemory):
         self, dy: Array, x: Array, w: Array, *,
         needs_dx: bool = True, out: tuple[Array | None, Array, Array] | None = None,
     ) -> tuple[Array | None, Array, Array]:  # fmt: skip
-        dtype = require_float("linear_backward", dy=dy, x=x, w=w)
-        require_linear("linear_backward", x, w)
-        require("linear_backward", "dy", dy, (x.shape[0], w.shape[0]), dtype)
+        dtype = require_linear("linear_backward", x, w, dy=dy)
         dx_out, dw_out, db_out = (None, None, None) if out is None else out
         dx = store(dy @ w, dx_out, x.shape, dtype) if needs_dx else None
         return dx, store(dy.T @ x, dw_out, w.shape, dtype), store(dy.sum(0), db_out, w.shape[:1], dtype)
