@@ -71,7 +71,7 @@ def _roofline(axes: Any, results: Results) -> None:
     slope = f"{limits.bandwidth:.0f} GB/s, memory"
     axes.annotate(slope, (0.5, 0.5 * limits.bandwidth), xytext=(10, -6), textcoords="offset points")
     axes.set(
-        xscale="log", yscale="log", xlim=(0.25, 1500), ylim=(0.8, limits.peak * 2),
+        xscale="log", yscale="log", xlim=(0.25, 1500), ylim=(0.8, limits.peak * 4),
         xlabel="operations for each byte that must be moved", ylabel="GFLOP/s", title="Roofline: every layer and pass",
     )  # fmt: skip
     axes.grid(alpha=0.25)

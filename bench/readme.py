@@ -41,7 +41,11 @@ def markdown(results: Results) -> str:
     """Machine, means by class, and whole steps row by row."""
     peers = results.peers()
     lines = [*(line + "  " for line in machine_lines(results)), ""]
-    lines += ["Ratios: the peer's time over fastconv's, above 1 fastconv is ahead; mean (worst) over the layers.", ""]
+    lines += ["Ratios: the peer's time over fastconv's, above 1 fastconv is ahead; mean (worst) over the layers."]
+    lines += [
+        "Operations are counted as the definition has them: Winograd's algorithm, which needs fewer, passes the limit.",
+        "",
+    ]
     lines += _table(["work", "layers", "of the limit", *map(title_of, peers)], _class_rows(results, peers))
     lines += [""]
     lines += _table(["whole steps", "fastconv", *map(title_of, peers)], _single_rows(results, peers))
@@ -81,7 +85,10 @@ def _single_rows(results: Results, peers: list[str]) -> list[list[str]]:
 def _single_title(work) -> str:
     batch = f", batch {work.sizes['N']}" if set(work.sizes) == {"network", "N"} else ""
     what = "" if work.group in ("startup", "runs") else f"{GROUPS[work.group].split(':')[0]}: "
-    return f"{what}{work.layer}{batch}"
+    layer = work.layer
+    if work.operation.startswith("conv2d_"):  # its three passes are rows of their own
+        layer = f"{work.network} {layer} {work.operation.removeprefix('conv2d_').replace('_', '-')}"
+    return f"{what}{layer}{batch}"
 
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:
