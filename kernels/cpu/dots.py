@@ -16,6 +16,8 @@ gemm.py, and a training step of SimpleConvNet
 longer ones half as much again: a tile's rows leave the first-level cache.
 """
 
+from functools import partial
+
 from numba.core import cgutils
 
 from .forms import call_form, form_address
@@ -92,21 +94,18 @@ def _emit_tile(builder, args, item, side):
     )
     slots = [[cgutils.alloca_once_value(b, v.zero) for _ in range(side)] for _ in range(side)]
 
-    def add(offset, read):
-        right = [read(v.at(row, offset)) for row in w_rows]
-        for row, own in zip(x_rows, slots, strict=True):
-            left = read(v.at(row, offset))
-            for slot, value in zip(own, right, strict=True):
-                b.store(v.multiply_add(left, value, b.load(slot, typ=v.type)), slot)
-
-    whole = b.sdiv(length, I64(v.lanes))
-    with cgutils.for_range(b, whole) as loop:
-        add(b.mul(loop.index, I64(VECTOR_BYTES)), v.load)
-    rest = b.sub(length, b.mul(whole, I64(v.lanes)))
-    with b.if_then(b.icmp_signed(">", rest, I64(0))):
-        mask = v.first(rest)
-        add(b.mul(whole, I64(VECTOR_BYTES)), lambda pointer: v.load_masked(pointer, mask))
+    v.walk(length, partial(add_products, v, slots, x_rows, w_rows))
     write_sums(v, slots, (y, y_step, rows, columns), start, relu)
+
+
+def add_products(v, slots, left, right, offset, read, _):
+    """slots[i][j] += the vector at left[i] + offset times the one at right[j] + offset, lane by lane."""
+    b = v.builder
+    others = [read(v.at(row, offset)) for row in right]
+    for row, own in zip(left, slots, strict=True):
+        value = read(v.at(row, offset))
+        for slot, other in zip(own, others, strict=True):
+            b.store(v.multiply_add(value, other, b.load(slot, typ=v.type)), slot)
 
 
 def write_sums(v, slots, out, start, relu):
@@ -125,7 +124,7 @@ def write_sums(v, slots, out, start, relu):
             wanted = range(i * side + first, i * side + min(first + v.lanes, side))
             with b.if_then(b.icmp_signed(">", rows, I64(i))):
                 total = b.fadd(_picked(v, sums, wanted), b.load(begin, typ=v.type))
-                total = b.select(b.icmp_signed("!=", relu, I64(0)), _relu(v, total), total)
+                total = b.select(b.icmp_signed("!=", relu, I64(0)), v.relu(total), total)
                 v.store_masked(total, v.at(b.add(y, b.mul(y_step, I64(i))), first * v.item), mask)
 
 
@@ -133,10 +132,6 @@ def row_inside(builder, i, count):
     """i, or the last row where there are only `count`."""
     last = builder.sub(count, I64(1))
     return builder.select(builder.icmp_signed("<", I64(i), last), I64(i), last)
-
-
-def _relu(v, value):
-    return v.builder.select(v.builder.fcmp_ordered("<=", value, v.zero), v.zero, value)
 
 
 def _folded(v, vectors):

@@ -10,14 +10,17 @@ Ladder (AMD Zen 5, AVX-512, 2 cores, float32, us)    1 x 400 x 120    1 x 4320 x
     rows of w as they lie                                   1.8               6.3              11
 """
 
+from functools import partial
+
 import numpy as np
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .dots import add_products, row_inside
 from .jit import inner, kernel
 from .parallel import parallel_for
-from .simd import I64, VECTOR_BYTES, address, vectors_of
+from .simd import I64, address, vectors_of
 
 ROWS_OF_W, ROWS_OF_X = 8, 4  # with one row of x 8 of w at a time, with 4 of them 4
 
@@ -67,29 +70,14 @@ def dots(typingctx, X, W, like, x, w, step, length, rows, sums):
     def codegen(context, builder, signature, args):
         v = vectors_of(builder, signature.args[2])
         x, w, step, length, rows, sums = args[3:]
-        last = builder.sub(rows, I64(1))
         x_rows = [builder.add(x, builder.mul(step, I64(i))) for i in range(nx)]
-        w_rows = [builder.add(w, builder.mul(step, _smaller(builder, I64(j), last))) for j in range(nw)]
+        w_rows = [builder.add(w, builder.mul(step, row_inside(builder, j, rows))) for j in range(nw)]
         slots = [[cgutils.alloca_once_value(builder, v.zero) for _ in range(nw)] for _ in range(nx)]
         for row in slots:
             for slot in row:
                 builder.store(v.zero, slot)
 
-        def add(offset, read):
-            columns = [read(v.at(row, offset)) for row in x_rows]
-            for j, row in enumerate(w_rows):
-                other = read(v.at(row, offset))
-                for i, column in enumerate(columns):
-                    total = builder.load(slots[i][j], typ=v.type)
-                    builder.store(v.multiply_add(column, other, total), slots[i][j])
-
-        whole = builder.sdiv(length, I64(v.lanes))
-        with cgutils.for_range(builder, whole) as loop:
-            add(builder.mul(loop.index, I64(VECTOR_BYTES)), v.load)
-        rest = builder.sub(length, builder.mul(whole, I64(v.lanes)))
-        with builder.if_then(builder.icmp_signed(">", rest, I64(0))):
-            mask = v.first(rest)
-            add(builder.mul(whole, I64(VECTOR_BYTES)), lambda pointer: v.load_masked(pointer, mask))
+        v.walk(length, partial(add_products, v, slots, x_rows, w_rows))
         for i in range(nx):
             for j in range(nw):
                 total = _folded(v, builder.load(slots[i][j], typ=v.type))
@@ -97,10 +85,6 @@ def dots(typingctx, X, W, like, x, w, step, length, rows, sums):
         return context.get_dummy_value()
 
     return signature, codegen
-
-
-def _smaller(builder, a, b):
-    return builder.select(builder.icmp_signed("<", a, b), a, b)
 
 
 def _folded(v, value):

@@ -20,13 +20,12 @@ u(i) is splitmix64 (Steele, Lea & Flood 2014) in counter mode: the draw for elem
 
 import numpy as np
 from numba import types, uint64
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .activation import LEAKY_RELU, RELU, SIGMOID, TANH, ActivationVectors
 from .jit import inner, kernel, ordered_inner
 from .parallel import parallel_for, span
-from .simd import I64, VECTOR_BYTES, address
+from .simd import VECTOR_BYTES, address
 
 CHEAP, COSTLY = 65536, 16384  # elements of a chunk: moved only, or computed
 LINE = 16  # chunks end on cache lines of 16 float32
@@ -65,16 +64,7 @@ def _emit_run(kind, slope, act):
             values = [load(v.at(source, at)) for source in inputs]
             store(act(v, kind.literal_value, *values, leak), v.at(to, at))
 
-        whole = builder.and_(count, I64(-v.lanes))
-        with cgutils.for_range(builder, builder.sdiv(whole, I64(v.lanes))) as loop:
-            step(builder.mul(loop.index, I64(VECTOR_BYTES)), v.load, v.store)
-        with builder.if_then(builder.icmp_signed("<", whole, count), likely=False):
-            mask = v.first(builder.sub(count, whole))
-            step(
-                builder.mul(whole, I64(item)),
-                lambda pointer: v.load_masked(pointer, mask),
-                lambda value, pointer: v.store_masked(value, pointer, mask),
-            )
+        v.walk(count, step)
         return context.get_dummy_value()
 
     return codegen

@@ -71,6 +71,20 @@ class Vectors:
         store.args[1].attributes.align = self.item
         self.builder.call(store, [value, pointer, mask])
 
+    def walk(self, count, step):
+        """step(offset in bytes, load, store) for the whole vectors of `count` elements; masked, for what is left."""
+        b = self.builder
+        whole = b.and_(count, I64(-self.lanes))
+        with cgutils.for_range(b, b.sdiv(whole, I64(self.lanes))) as loop:
+            step(b.mul(loop.index, I64(self.lanes * self.item)), self.load, self.store)
+        with b.if_then(b.icmp_signed("<", whole, count)):
+            mask = self.first(b.sub(count, whole))
+            step(
+                b.mul(whole, I64(self.item)),
+                lambda pointer: self.load_masked(pointer, mask),
+                lambda value, pointer: self.store_masked(value, pointer, mask),
+            )
+
     def fetch(self, pointer):
         """Ask for the cache line behind `pointer`, which will be written; any address will do."""
         kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(), I32, I32, I32])

@@ -14,9 +14,11 @@ AMD Zen 5, 2 cores, AVX-512, float32, one image, us; the products alone at 534 G
     3x3, 128 to 128, 14 x 14           108    115    122: so many pixels pay for packing
 """
 
+from functools import partial
+
 from numba.core import cgutils
 
-from ..dots import SIDE, row_inside, write_sums
+from ..dots import SIDE, add_products, row_inside, write_sums
 from ..forms import call_form, form_address
 from ..jit import inner, kernel
 from ..parallel import parallel_for
@@ -65,23 +67,8 @@ def _emit_tile(builder, args, item, side):
     x_rows = [b.add(x, b.load(v.at(offsets, 8 * i), align=8, typ=I64)) for i in range(side)]
     w_rows = [b.add(w, b.mul(filter_step, row_inside(b, i, filters))) for i in range(side)]
     slots = [[cgutils.alloca_once_value(b, v.zero) for _ in range(side)] for _ in range(side)]
-    whole = b.sdiv(length, I64(v.lanes))
-    rest = b.sub(length, b.mul(whole, I64(v.lanes)))
-
-    def add(left, right, offset, read):
-        weights = [read(v.at(row, offset)) for row in right]
-        for row, own in zip(left, slots, strict=True):
-            pixel = read(v.at(row, offset))
-            for slot, weight in zip(own, weights, strict=True):
-                b.store(v.multiply_add(pixel, weight, b.load(slot, typ=v.type)), slot)
-
     with cgutils.for_range(b, runs) as run:
         left = [b.add(row, b.mul(run.index, x_run)) for row in x_rows]
         right = [b.add(row, b.mul(run.index, b.mul(length, I64(item)))) for row in w_rows]
-        with cgutils.for_range(b, whole) as loop:
-            add(left, right, b.mul(loop.index, I64(VECTOR_BYTES)), v.load)
-        with b.if_then(b.icmp_signed(">", rest, I64(0))):
-            mask = v.first(rest)
-            add(left, right, b.mul(whole, I64(VECTOR_BYTES)), lambda pointer: v.load_masked(pointer, mask))
-
+        v.walk(length, partial(add_products, v, slots, left, right))
     write_sums(v, slots, (y, y_row, pixels, filters), bias, relu)
