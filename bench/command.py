@@ -63,7 +63,7 @@ def bench(
         try:
             results.add(part)
         except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--add") from error
+            results.errors.append(f"--add: {error}")  # what was measured is kept
     report.show(results, console)
     if json:
         target = json if json.suffix == ".json" else json / machine.file_name(results.machine, precision)

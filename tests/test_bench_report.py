@@ -257,6 +257,15 @@ class TestCommand:
         assert done.exit_code == 0, done.output
         assert len(Results.load(tmp_path / "all.json").rows) == 5
 
+    def test_results_of_another_machine_are_refused_and_nothing_is_lost(self, invoke, canned, tmp_path):
+        gpu_results().save(tmp_path / "earlier.json")
+        done = invoke("--peers", "none", "--add", str(tmp_path / "earlier.json"), "--json", str(tmp_path / "all.json"))
+        assert done.exit_code == 1
+        assert "cannot be added" in done.output
+        saved = Results.load(tmp_path / "all.json")
+        assert len(saved.rows) == 4
+        assert "cannot be added" in saved.errors[0]
+
     @pytest.mark.parametrize(
         ("option", "known"), [("--groups", "matmul"), ("--networks", "vgg16"), ("--peers", PEERS[0])]
     )

@@ -97,7 +97,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             send(worker.answer(json.loads(line)))
-        except Exception:
+        except Exception:  # the asking process raises it (process.py): this one goes on to the next row
             send({"error": traceback.format_exc()})
 
 
