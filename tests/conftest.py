@@ -14,7 +14,7 @@ from fastconv.backends import select
 from fastconv.backends.gpu import GpuBackend
 
 settings.register_profile("quick", max_examples=60, deadline=None, print_blob=True)
-settings.register_profile("thorough", max_examples=3000, deadline=None, print_blob=True)
+settings.register_profile("thorough", max_examples=5000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
