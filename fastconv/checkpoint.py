@@ -90,7 +90,7 @@ def require_same(path: Path, own: Mapping[str, Any], arrays: Arrays) -> None:
 
 
 def _rebuild(path: Path, arrays: Arrays, metadata: Mapping[str, str]) -> Module:
-    """The network that the metadata describe, with first values; leaves the random stream as it was."""
+    """The network that the metadata describe, its values not set; leaves the random stream as it was."""
     name = metadata.get("model")
     if name is None:
         raise DataError(f"{path}: the file does not say which network it belongs to; use fc.load(model, path)")
@@ -98,7 +98,7 @@ def _rebuild(path: Path, arrays: Arrays, metadata: Mapping[str, str]) -> Module:
     try:
         config = json.loads(metadata.get("config", "{}"))
         # No array of the true network is larger than all arrays of the file together.
-        with init.at_most(sum(a.size for a in arrays.values())):
+        with init.at_most(sum(a.size for a in arrays.values())), init.unset():
             return build(name, config)
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise malformed(path, f"its network {name!r} cannot be built: {error}") from error

@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .autograd.mode import no_grad
 from .autograd.tensor import Tensor
 from .backends import select
-from .errors import ArgumentError, ShapeError
+from .backends.base import Backend
+from .compiler.capture import Symbol, recorder
+from .compiler.compile import recorded_parameters
+from .compiler.plan import Value
+from .errors import ArgumentError, ShapeError, UnsupportedError
 from .nn.mode import evaluation_mode
 from .nn.module import Module, observe
 from .tables import as_text
@@ -78,9 +84,10 @@ class Summary:
 
 
 def summary(model: Module, *input_shapes: Sequence[int]) -> Summary:
-    """Run one image of zeros, shape (C, H, W) or what else one item of a batch is, and write down every layer.
+    """Follow one image, shape (C, H, W) or what else one item of a batch is, and write down every layer.
 
-    One shape for each input of the model's forward.
+    One shape for each input of the model's forward. Nothing is computed, so large networks take no time either; only
+    where the model looks at values an image of zeros is run.
 
     A layer is a module without modules inside, or one with parameters of its own. The model is as it was afterwards.
 
@@ -92,6 +99,25 @@ def summary(model: Module, *input_shapes: Sequence[int]) -> Summary:
     shapes = tuple(tuple(map(int, shape)) if isinstance(shape, Sequence) else () for shape in input_shapes)
     if not shapes or min(min(shape, default=0) for shape in shapes) < 1:
         raise ShapeError(f"summary: input_shape must be that of one image, (C, H, W), got {input_shapes}")
+    with evaluation_mode(model), no_grad():
+        try:
+            rows = _recorded(model, shapes)
+        except (UnsupportedError, TypeError):
+            rows = _written_down(model, [_zeros(model, shape) for shape in shapes])
+    return Summary(type(model).__name__, shapes, tuple(rows))
+
+
+def _recorded(model: Module, shapes: Sequence[tuple[int, ...]]) -> list[Row]:
+    """The rows of a run on symbols, which have shapes and no values."""
+    backend, dtype = _place(model)
+    tape = recorder(backend)
+    images = [Tensor(Symbol(tape, Value((1, *shape), np.dtype(dtype), "input")), tape) for shape in shapes]
+    with recorded_parameters(list(model.parameters()), model, tape):
+        return _written_down(model, images)
+
+
+def _written_down(model: Module, images: Sequence[Tensor]) -> list[Row]:
+    """The rows of a run on these inputs."""
     names = {id(module): name for name, module in model.named_modules()}
     rows: list[Row] = []
     counted: set[int] = set()
@@ -107,13 +133,18 @@ def summary(model: Module, *input_shapes: Sequence[int]) -> Summary:
         name = names.get(id(module)) or "(itself)"
         rows.append(Row(name, type(module).__name__, y.shape[1:], parameters, size, multiplications))
 
-    with evaluation_mode(model), no_grad(), observe(write_down):
-        model(*(_zeros(model, shape) for shape in shapes))
-    return Summary(type(model).__name__, shapes, tuple(rows))
+    with observe(write_down):
+        model(*images)
+    return rows
 
 
 def _zeros(model: Module, shape: tuple[int, ...]) -> Tensor:
     """One image of zeros where the model's parameters lie, of their type."""
+    backend, dtype = _place(model)
+    return Tensor(backend.zeros((1, *shape), dtype), backend)
+
+
+def _place(model: Module) -> tuple[Backend, Any]:
+    """Where the model's parameters lie, and their type."""
     first = next(iter(model.parameters()), None)
-    backend = select.current() if first is None else first.backend
-    return Tensor(backend.zeros((1, *shape), "float32" if first is None else first.dtype), backend)
+    return (select.current(), "float32") if first is None else (first.backend, first.dtype)

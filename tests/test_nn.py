@@ -7,7 +7,7 @@ import pytest
 import reference
 
 import fastconv as fc
-from fastconv import nn
+from fastconv import nn, random
 
 
 @pytest.fixture(autouse=True)
@@ -283,3 +283,17 @@ def test_a_network_learns(rng):
 def test_a_parameter_of_python_numbers_is_float32_like_a_tensor():
     assert fc.nn.Parameter([2.0]).dtype == fc.tensor([2.0]).dtype == np.float32
     assert fc.nn.Parameter(np.array([2.0])).dtype == np.float64
+
+
+def test_unset_weights_draw_nothing_and_take_values_later():
+    fc.manual_seed(3)
+    stream = random.get_state()
+    with fc.nn.init.unset():
+        layer = fc.nn.Conv2d(3, 4, 3, groups=1, dtype="float64")
+        listed = fc.nn.Parameter([1.0, 2.0])
+    assert random.get_state() == stream
+    assert (layer.weight.shape, layer.weight.dtype, layer.bias.shape) == ((4, 3, 3, 3), "float64", (4,))
+    assert (listed.shape, listed.dtype) == ((2,), "float32")
+    drawn = fc.nn.Conv2d(3, 4, 3, dtype="float64")
+    layer.load_state_dict(drawn.state_dict())
+    assert (layer.weight.numpy() == drawn.weight.numpy()).all()

@@ -80,6 +80,37 @@ def test_the_model_is_as_it_was():
     assert (net.state_dict()["0.weight"] == before["0.weight"]).all()
 
 
+def test_nothing_is_computed():
+    with fc.nn.init.unset():
+        net = Sequential(
+            Conv2d(3, 100, 3), Flatten(), Linear(100 * 998 * 998, 2)
+        )  # 0.8 GB, of which nothing is touched
+    s = fc.summary(net, (3, 1000, 1000))
+    assert s.parameters == 2800 + 2 * (100 * 998 * 998 + 1)
+    assert s.multiplications == 998 * 998 * 2700 + 2 * 100 * 998 * 998
+
+
+def test_a_model_that_looks_at_values_is_run():
+    class Sign(Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = Linear(2, 3)
+
+        def forward(self, x):
+            return self.inner(x) if float(x.sum()) >= 0 else x
+
+    class Logarithm(fc.Function):
+        def forward(self, be, x):
+            return be.asarray(np.log(x + 1))
+
+    class Log(Module):
+        def forward(self, x):
+            return Logarithm.apply(x)
+
+    s = fc.summary(Sequential(Sign(), Log()), (2,))
+    assert [(row.name, row.shape, row.parameters) for row in s.rows] == [("0.inner", (3,), 9), ("1", (3,), 0)]
+
+
 def test_an_input_that_does_not_fit_is_named():
     with pytest.raises(fc.ShapeError, match="w expects 1 input channels, x has 3"):
         fc.summary(fc.models.SimpleConvNet(), (3, 28, 28))

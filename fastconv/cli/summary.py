@@ -16,9 +16,11 @@ def summary(
 ) -> None:
     """Print every layer's output shape, parameters and multiplications."""
     from ..backends import select
+    from ..nn import init
     from ..summary import summary as summarize
     from ..tables import show
 
     select.use("reference")
-    network = find_network(model, input, option)
+    with init.unset():
+        network = find_network(model, input, option)
     show(summarize(network, network.config["input_dim"] if input is None else input_shape(input)))

@@ -134,7 +134,7 @@ class Compiled:
         tape = recorder(be)
         state = random.get_state()
         try:
-            with _recorded_parameters(self._parameters(), self.model, tape):
+            with recorded_parameters(self._parameters(), self.model, tape):
                 symbols = [tape.enter(a, "input", name) for a, name in zip(inputs, ("x", "labels"), strict=False)]
                 results = self._step(tape, symbols)
         finally:
@@ -199,7 +199,7 @@ def _one_tensor(y: Any) -> Tensor:
 
 
 @contextmanager
-def _recorded_parameters(params: list[Tensor], model: Module, tape: Recorder) -> Iterator[None]:
+def recorded_parameters(params: list[Tensor], model: Module, tape: Recorder) -> Iterator[None]:
     """Inside this block the parameters are symbols on the recorder, without gradients; then as they were before."""
     names = {id(p): name for name, p in model.named_parameters()}
     before = [(p, p.data, p.backend, p.grad) for p in {id(p): p for p in params}.values()]

@@ -15,12 +15,13 @@ from ..autograd.mode import no_grad
 from ..backends.base import Array
 from ..errors import ArgumentError, ShapeError
 from ..lecture_files import read_params, write_params
+from ..nn import init
 from ..nn.module import Module, Parameter
 from ..ops.loss import class_indices, cross_entropy
 
 
 class LectureParams(MutableMapping[str, Array]):
-    """A network's parameters as the lectures see them: W1, b1, W2, ... in the order of the layers.
+    """A network's parameters as the lectures see them: W1, b1, W2, ... in the order of the layers that have weights.
 
     Values are views of the network's own arrays, fully connected weights as (IN, OUT); so `params["W1"] -= ...` trains
     the network, and `params["W1"] = array` copies into it.
@@ -29,7 +30,9 @@ class LectureParams(MutableMapping[str, Array]):
     def __init__(self, layers: list[Any]) -> None:
         self._parameters: dict[str, Parameter] = {}
         for i, layer in enumerate(layers, start=1):
-            self._parameters |= {f"W{i}": layer.weight, f"b{i}": layer.bias}
+            self._parameters[f"W{i}"] = layer.weight
+            if layer.bias is not None:
+                self._parameters[f"b{i}"] = layer.bias
 
     def __getitem__(self, name: str) -> Array:
         return self.view(name, self._parameters[name].data)
@@ -80,9 +83,12 @@ def whole_numbers(network: str, option: str, value: Any, axes: str) -> tuple[int
 
 
 def start(layer: Any, first_weights: Callable[[tuple[int, ...]], Any]) -> None:
-    """Give a layer with a bias its first values: weights drawn by `first_weights(shape)`, zeros for the bias."""
+    """Give a layer its first values: weights drawn by `first_weights(shape)`, zeros for the bias if it has one."""
+    if init.is_unset():
+        return
     layer.weight.data[...] = layer.weight.backend.asarray(first_weights(layer.weight.shape))
-    layer.bias.data[...] = 0
+    if layer.bias is not None:
+        layer.bias.data[...] = 0
 
 
 class LectureNetwork(Module):
@@ -102,7 +108,8 @@ class LectureNetwork(Module):
     @property
     def params(self) -> LectureParams:
         """W1, b1, W2, b2, ...: see LectureParams."""
-        return LectureParams([layer for layer in self.layers.values() if hasattr(layer, "weight")])
+        inside = (module for layer in self.layers.values() for _, module in layer.named_modules())
+        return LectureParams([module for module in inside if hasattr(module, "weight")])
 
     def forward(self, x: Any) -> Any:
         for layer in self.layers.values():

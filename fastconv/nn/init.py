@@ -17,6 +17,7 @@ from ..errors import ArgumentError
 Array = npt.NDArray[Any]
 
 _limit: ContextVar[int | None] = ContextVar("fastconv_largest_weight", default=None)
+_unset: ContextVar[bool] = ContextVar("fastconv_weights_unset", default=False)
 
 
 @contextmanager
@@ -29,6 +30,23 @@ def at_most(elements: int) -> Iterator[None]:
         _limit.reset(token)
 
 
+@contextmanager
+def unset() -> Iterator[None]:
+    """Inside this block no first values are drawn, and parameters hold anything: for networks whose sizes alone are
+    asked for, or whose values come from a file. Memory is not taken before it is written.
+    """
+    token = _unset.set(True)
+    try:
+        yield
+    finally:
+        _unset.reset(token)
+
+
+def is_unset() -> bool:
+    """Whether this runs inside `unset()`."""
+    return _unset.get()
+
+
 def _require_room(shape: tuple[int, ...]) -> None:
     limit = _limit.get()
     if limit is not None and prod(shape) > limit:
@@ -38,12 +56,16 @@ def _require_room(shape: tuple[int, ...]) -> None:
 def uniform(shape: tuple[int, ...], bound: float, dtype: Any = None) -> Array:
     """Uniform between -bound and bound."""
     _require_room(shape)
+    if is_unset():
+        return _placeholder(shape, dtype)
     return random.generator().uniform(-bound, bound, shape).astype(dtype or "float32")
 
 
 def normal(shape: tuple[int, ...], std: float, dtype: Any = None) -> Array:
     """Normal around 0 with the standard deviation std."""
     _require_room(shape)
+    if is_unset():
+        return _placeholder(shape, dtype)
     return (std * random.generator().standard_normal(shape)).astype(dtype or "float32")
 
 
@@ -61,3 +83,8 @@ def zeros(shape: tuple[int, ...], dtype: Any = None) -> Array:
     """All zero, for biases."""
     _require_room(shape)
     return np.zeros(shape, dtype or "float32")
+
+
+def _placeholder(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array of this shape and type that takes no memory."""
+    return np.broadcast_to(np.zeros((), dtype or "float32"), shape)

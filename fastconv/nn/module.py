@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 from ..autograd.tensor import Tensor, as_array
 from ..backends import select
 from ..errors import ArgumentError, FastconvError, ShapeError
+from . import init
 
 M = TypeVar("M")
 Observer = Callable[["Module", tuple[Any, ...], Any], None]
@@ -21,9 +22,10 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any) -> None:
         backend = select.current()
-        given = as_array(backend, data)
+        given = data if init.is_unset() and hasattr(data, "dtype") else as_array(backend, data)
         own = backend.empty(given.shape, given.dtype)  # where vectors of kernels do not lie across cache lines
-        own[...] = given
+        if not init.is_unset():
+            own[...] = given
         super().__init__(own, backend, requires_grad=True)
 
 
