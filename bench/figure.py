@@ -41,7 +41,7 @@ def draw(results: Results, path: Path) -> None:
 
     means = [m for peer in results.peers() if peer != ONE_THREAD for m in class_means(results.rows, peer)]
     classes = list(dict.fromkeys((m.group, m.kind) for m in means))
-    figure = Figure(figsize=(15, max(7.5, 1.6 + 0.27 * len(classes))), layout="constrained")
+    figure = Figure(figsize=(15, max(7.5, 1.6 + 0.17 * len(means) + 0.09 * len(classes))), layout="constrained")
     roof, ratios = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _roofline(roof, results)
     _ratios(ratios, means, classes)
@@ -52,6 +52,7 @@ def draw(results: Results, path: Path) -> None:
 def _roofline(axes: Any, results: Results) -> None:
     limits = results.limits
     rows = [row for row in results.rows if row.work.group in MARKERS]
+    slowest = min((row.work.flops / t.median / 1e9 for row in rows for t in row.timings.values()), default=1)
     for contestant in (*[p for p in results.peers() if p != ONE_THREAD][::-1], ENGINE):
         for group, marker in MARKERS.items():
             points = [_point(row, contestant) for row in rows if row.work.group == group and contestant in row.timings]
@@ -63,19 +64,24 @@ def _roofline(axes: Any, results: Results) -> None:
     intensities = np.geomspace(0.25, 1500, 200)
     roof = np.minimum(limits.peak, intensities * limits.bandwidth)
     axes.plot(intensities, roof, color="black", linewidth=1.8)
-    axes.text(1400, limits.peak * 1.06, f"{limits.peak:.0f} GFLOP/s, all threads", ha="right")
+    ridge = limits.peak / limits.bandwidth
+    axes.text(0.9 * ridge, limits.peak, f"{limits.peak:.0f} GFLOP/s, all threads", ha="right", va="center")
     one = limits.gflops[1]
     if one < limits.peak:
         axes.axhline(one, color="black", linewidth=0.8, linestyle=":")
-        axes.text(1400, one * 1.06, f"{one:.0f} GFLOP/s, one thread", ha="right")
-    slope = f"{limits.bandwidth:.0f} GB/s, memory"
-    axes.annotate(slope, (0.5, 0.5 * limits.bandwidth), xytext=(10, -6), textcoords="offset points")
+        axes.text(0.28, one * 1.04, f"{one:.0f} GFLOP/s, one thread", fontsize=8)
+    axes.text(
+        0.5, 0.56 * limits.bandwidth, f"{limits.bandwidth:.0f} GB/s, memory", ha="center",
+        rotation=np.degrees(np.arctan(limits.bandwidth)), rotation_mode="anchor", transform_rotates_text=True,
+    )  # fmt: skip
     axes.set(
-        xscale="log", yscale="log", xlim=(0.25, 1500), ylim=(0.8, limits.peak * 4),
+        xscale="log", yscale="log", xlim=(0.25, 1500),
+        ylim=(0.7 * min(slowest, 0.28 * limits.bandwidth), limits.peak * 4),
         xlabel="operations for each byte that must be moved", ylabel="GFLOP/s", title="Roofline: every layer and pass",
     )  # fmt: skip
     axes.grid(alpha=0.25)
-    _legend(axes, [c for c in (ENGINE, *results.peers()) if c != ONE_THREAD], {row.work.group for row in rows})
+    drawn = [c for c in (ENGINE, *results.peers()) if c != ONE_THREAD and any(c in row.timings for row in rows)]
+    _legend(axes, drawn, {row.work.group for row in rows})
 
 
 def _point(row: Row, contestant: str) -> tuple[float, float]:
@@ -96,27 +102,43 @@ def _legend(axes: Any, contestants: list[str], groups: set[str]) -> None:
 
 
 def _ratios(axes: Any, means: list[ClassMean], classes: list[tuple[str, str]]) -> None:
-    peers = list(dict.fromkeys(m.peer for m in means))
-    thickness = 0.8 / max(len(peers), 1)
-    for m in means:
-        y = classes.index((m.group, m.kind)) + (peers.index(m.peer) - (len(peers) - 1) / 2) * thickness
-        length = np.clip(np.log2(m.mean), *SPAN)
-        axes.barh(y, length, thickness * 0.92, color=COLOURS[m.peer], zorder=2)
-        side = 1 if length >= 0 else -1
-        axes.text(length + 0.08 * side, y, f"{m.mean:.3g}", ha="left" if side > 0 else "right", va="center", fontsize=7)
-        if m.rows > 1 and m.worst < m.mean:
-            worst = np.clip(np.log2(m.worst), *SPAN)
-            axes.plot([worst] * 2, [y - thickness * 0.4, y + thickness * 0.4], color="black", linewidth=1, zorder=3)
+    places, ticks = _places(means, classes)
+    ends = [_length(value) for m in means for value in (m.mean, m.worst)]
+    for m, y in zip(means, places, strict=True):
+        length, worst = _length(m.mean), _length(min(m.mean, m.worst))
+        axes.barh(y, length, 0.9, color=COLOURS[m.peer], zorder=2)
+        if m.rows > 1:
+            axes.plot([worst] * 2, [y - 0.45, y + 0.45], color="black", linewidth=1, zorder=3)
+        ahead = length >= 0
+        x = length + 0.08 if ahead else worst - 0.08
+        axes.text(x, y, f"{m.mean:.2f}", ha="left" if ahead else "right", va="center", fontsize=7)
     axes.axvline(0, color="black", linewidth=1)
-    axes.set_yticks(range(len(classes)), [f"{NAMES.get(g, g)}: {k}" for g, k in classes], fontsize=8)
-    axes.set_ylim(len(classes) - 0.4, -0.6)
+    axes.set_yticks(ticks, [f"{NAMES.get(g, g)}: {k}" for g, k in classes], fontsize=8)
+    axes.set_ylim(max(places, default=0) + 1.2, -1.2)
     powers = range(SPAN[0], SPAN[1] + 1)
     axes.set_xticks(powers, [f"{2**p}" if p >= 0 else f"1/{2**-p}" for p in powers])
-    axes.set_xlim(SPAN[0] - 0.6, SPAN[1] + 0.6)
+    axes.set_xlim(min([-0.5, *ends]) - 0.6, max([0.5, *ends]) + 0.6)
     axes.set_xlabel("peer's time / fastconv's: right of 1 fastconv is ahead\n(mean of the class; black: its worst row)")
     axes.set_title("Ratios to the peers")
     axes.grid(axis="x", alpha=0.25)
+    peers = list(dict.fromkeys(m.peer for m in means))
     for peer in peers:
         axes.barh([0], [0], color=COLOURS[peer], label=title_of(peer))
     if peers:
-        axes.legend(loc="lower left", fontsize=9)
+        axes.legend(loc="upper right", fontsize=9)
+
+
+def _length(ratio: float) -> float:
+    return float(np.clip(np.log2(ratio), *SPAN))
+
+
+def _places(means: list[ClassMean], classes: list[tuple[str, str]]) -> tuple[list[float], list[float]]:
+    """Where each bar stands, those of a class side by side, and the middle of each class."""
+    places, ticks, top = [0.0] * len(means), [], 0.0
+    for key in classes:
+        own = [i for i, m in enumerate(means) if (m.group, m.kind) == key]
+        for i in own:
+            places[i], top = top, top + 1
+        ticks.append(sum(places[i] for i in own) / len(own))
+        top += 0.5
+    return places, ticks
