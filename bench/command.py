@@ -59,6 +59,7 @@ def bench(
     if png and (reason := figure.missing()):
         raise typer.BadParameter(reason, param_hint="--png")
     results = _run(console, works, chosen, full, {"threads": threads, **where})
+    stopped = suite.INTERRUPTED in results.errors
     for part in earlier:
         try:
             results.add(part)
@@ -76,6 +77,8 @@ def bench(
         console.print(readme_table.rewrite(readme, results), highlight=False, markup=False)
     if old:
         comparison.show(old, results, console)
+    if stopped:
+        raise KeyboardInterrupt  # what was measured is reported; the command ends as every other one does after Ctrl-C
     if results.errors:
         raise typer.Exit(1)
 

@@ -17,6 +17,7 @@ from .results import Results
 from .work import Work
 
 QUICK, FULL = Settings(rounds=7, seconds=0.005), Settings(rounds=11, seconds=0.03)
+INTERRUPTED = "interrupted"  # the error of a run that Ctrl-C ended
 OWN_PROCESSES = ("startup", "memory", "runs")
 CPU_ONLY = (*OWN_PROCESSES, "threads")
 
@@ -50,7 +51,7 @@ def run(works: list[Work], peers: list[str], settings: Settings, on_row: Callabl
                     results.rows.append(row)
                 on_row(work, row)
         except KeyboardInterrupt:
-            results.errors.append("interrupted")
+            results.errors.append(INTERRUPTED)
         results.versions = arena.versions
     results.others = others.share()
     results.limits = results.limits.better(limits(settings.threads, settings.device))

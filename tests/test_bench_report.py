@@ -305,6 +305,21 @@ class TestCommand:
         assert done.exit_code == 1
         assert "failed: something differs" in done.output
 
+    def test_ctrl_c_shows_what_there_is_and_ends_as_in_every_command(self, invoke, monkeypatch):
+        results = some_results()
+        results.errors.append(suite.INTERRUPTED)
+        monkeypatch.setattr(suite, "run", lambda *_: results)
+        done = invoke("--peers", "none")
+        assert done.exit_code == 130
+        assert "vgg16:conv2" in done.output
+        assert "interrupted" in done.output
+
+    def test_earlier_results_that_were_interrupted_do_not_interrupt(self, invoke, canned, tmp_path):
+        earlier = some_results()
+        earlier.errors.append(suite.INTERRUPTED)
+        earlier.save(tmp_path / "earlier.json")
+        assert invoke("--peers", "none", "--add", str(tmp_path / "earlier.json")).exit_code == 1
+
 
 @pytest.mark.skipif(not machine.Others.STAT.exists(), reason="this system has no /proc/stat")
 def test_the_share_of_others_leaves_out_our_own_work():

@@ -1,5 +1,6 @@
 """Compiled steps do what eager ones do, bit for bit, and notice every change to the model."""
 
+import copy
 import itertools
 import json
 
@@ -284,6 +285,39 @@ def test_a_step_that_looks_at_values_is_refused_with_a_reason(forward):
     assert model.linear.weight.backend is select.current()
 
 
+class Joined(fc.nn.Module):
+    """Two inputs, one score: a(x) + b(y)."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = fc.nn.Linear(3, 4), fc.nn.Linear(5, 4)
+
+    def forward(self, x, y):
+        return fc.functional.relu(self.a(x)) + self.b(y)
+
+
+def test_a_model_of_two_inputs(rng):
+    x, y = rng.standard_normal((6, 3)).astype("float32"), rng.standard_normal((6, 5)).astype("float32")
+    t = rng.integers(0, 4, 6)
+    model = Joined()
+    np.testing.assert_array_equal(fc.compile(model)(x, y).numpy(), model(x, y).numpy())
+    twin, losses = copy.deepcopy(model), ([], [])
+    eager, planned = (fc.optim.Adam(m.parameters()) for m in (model, twin))
+    step = fc.compile(twin, fc.nn.CrossEntropyLoss(), planned)
+    for _ in range(20):
+        eager.zero_grad()
+        loss = fc.functional.cross_entropy(model(x, y), t)
+        loss.backward()
+        eager.step()
+        losses[0].append(loss.item())
+        losses[1].append(step(x, y, t).item())
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+    with pytest.raises(
+        fc.ArgumentError, match=r"a training step of Joined is called with \(x, y, labels\), got 2 arrays"
+    ):
+        step(x, t)
+
+
 def test_wrong_calls_are_refused():
     model = small_convnet()
     optimizer = fc.optim.SGD(model.parameters())
@@ -292,8 +326,10 @@ def test_wrong_calls_are_refused():
     with pytest.raises(fc.ArgumentError, match="no parameters"):
         fc.compile(fc.nn.ReLU())
     x, t = some_batch()
-    with pytest.raises(fc.ArgumentError, match="called with"):
+    with pytest.raises(fc.ArgumentError, match=r"inference of \w+ is called with \(x\), got 2 arrays"):
         fc.compile(model)(x, t)
+    with pytest.raises(fc.ArgumentError, match=r"a training step of \w+ is called with \(x, labels\), got 1 arrays"):
+        compiled_step(model, optimizer)(x)
     with pytest.raises(fc.ArgumentError, match="before the first call"):
         _ = fc.compile(model).plan
     step = compiled_step(model, optimizer)

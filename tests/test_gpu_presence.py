@@ -53,9 +53,9 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(
     ("given", "options", "reason"),
     [
-        (None, {"installed": False}, r"CuPy is not installed: pip install fastconv\[cuda13\]"),
+        (None, {"installed": False}, r'CuPy is not installed: pip install "fastconv\[cuda13\]"'),
         (None, {"driver": False}, r"there is no NVIDIA driver \((libcuda.so.1|nvcuda.dll) cannot be loaded\)"),
-        (None, {}, r"CuPy cannot be imported: .*; reinstall it: pip install fastconv\[cuda13\]"),
+        (None, {}, r'CuPy cannot be imported: .*; reinstall it: pip install "fastconv\[cuda13\]"'),
         (fake_cupy(count=0), {}, "the NVIDIA driver sees no GPU"),
         (
             fake_cupy(count=CUDARuntimeError("cudaErrorNoDevice")),
@@ -65,12 +65,12 @@ def machine(monkeypatch):
         (
             fake_cupy(count=CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")),
             {},
-            r"the NVIDIA driver is older than CuPy's CUDA: update it, or try pip install fastconv\[cuda12\]",
+            r"the NVIDIA driver is older than CuPy's CUDA: update it, or try pip install .fastconv\[cuda12\].",
         ),
         (
             fake_cupy(nvrtc=RuntimeError("CuPy failed to load libnvrtc.so.13")),
             {},
-            r"does not find CUDA's compiler, NVRTC: CuPy failed to load libnvrtc.so.13; pip install fastconv\[cuda13\]",
+            r"find CUDA's compiler, NVRTC: CuPy failed to load libnvrtc.so.13; pip install .fastconv\[cuda13\].",
         ),
         (fake_cupy(major=7), {}, r"Tesla V100 has compute capability 7.0; the kernels need 7.5 \(Turing\) or newer"),
     ],

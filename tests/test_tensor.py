@@ -1,5 +1,7 @@
 """A tensor in a user's hands: picking elements, asking for numbers, values that are none."""
 
+import operator
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,67 @@ def test_argmax_and_turning(rng):
     np.testing.assert_array_equal(x.T.numpy(), a.T)
 
 
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (lambda t: t * 0.5, [0.5, 1.0, 1.5]),
+        (lambda t: 0.5 * t, [0.5, 1.0, 1.5]),
+        (lambda t: t - 0.5, [0.5, 1.5, 2.5]),
+        (lambda t: 3.5 - t, [2.5, 1.5, 0.5]),
+        (lambda t: t / 2, [0.5, 1.0, 1.5]),
+        (lambda t: 3 / t, [3.0, 1.5, 1.0]),
+        (lambda t: t / t, [1.0, 1.0, 1.0]),
+        (lambda t: t + fc.tensor([0.25, 0.5, 0.75]), [1.25, 2.5, 3.75]),
+        (lambda t: t.mean(), 2.0),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["int64", "uint8"])
+def test_whole_numbers_with_fractions_become_fractions(made, expected, dtype):
+    y = made(fc.tensor(np.array([1, 2, 3], dtype)))
+    assert y.dtype == "float32"
+    assert y.tolist() == expected
+
+
+def test_whole_numbers_among_themselves_stay_whole():
+    t = fc.tensor([1, 2, 3])
+    assert [y.tolist() for y in (t + 1, 2 * t, -t, t - t, t.sum())] == [[2, 3, 4], [2, 4, 6], [-1, -2, -3], [0] * 3, 6]
+    assert (t + 1).dtype == "int64"
+    assert fc.tensor(np.array([200, 200], "uint8")).sum().item() == 400
+
+
+def test_bytes_of_a_picture_over_255_are_float32():
+    """The lectures' `data.transpose(0, 3, 1, 2) / 255.` of CIFAR-10's bytes."""
+    data = np.arange(2 * 4 * 4 * 3, dtype="uint8").reshape(2, 4, 4, 3)
+    x = fc.tensor(data.transpose(0, 3, 1, 2)) / 255.0
+    assert (x.shape, x.dtype) == ((2, 3, 4, 4), np.dtype("float32"))
+    np.testing.assert_array_equal(x.numpy(), data.transpose(0, 3, 1, 2) / np.float32(255))
+
+
+def test_comparisons_are_element_by_element(rng):
+    a, b = rng.integers(0, 3, (4, 5)), rng.integers(0, 3, (1, 5))
+    for relation in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge):
+        for other in (fc.tensor(b), b, 1, 0.5):
+            expected = relation(a, np.asarray(other))
+            np.testing.assert_array_equal(relation(fc.tensor(a), other).numpy(), expected)
+    with pytest.raises(fc.ShapeError, match=r"compare: shapes \(4, 5\) and \(3,\) do not fit together"):
+        fc.tensor(a) == np.zeros(3)  # noqa: B015
+
+
+def test_accuracy_by_comparison():
+    scores, labels = fc.tensor([[1.0, 2.0], [4.0, 3.0], [0.0, 1.0], [5.0, 6.0]]), np.array([1, 0, 1, 0])
+    right = scores.argmax(1) == labels
+    assert right.tolist() == [True, True, True, False]
+    assert (right.sum().item(), right.mean().item()) == (3, 0.75)
+
+
+def test_a_tensor_is_equal_to_nothing_that_holds_no_numbers_and_a_key_by_identity():
+    x = fc.tensor([1.0, 1.0], requires_grad=True)
+    assert (x == None) is False  # noqa: E711
+    assert (x != "x") is True
+    assert not (x > 0).requires_grad
+    assert {x: 1, fc.tensor([1.0, 1.0]): 2}[x] == 1
+
+
 def test_as_python_numbers():
     assert fc.tensor([[1.5, 2.0]]).tolist() == [[1.5, 2.0]]
     assert int(fc.tensor(3)) == 3
@@ -70,4 +133,14 @@ def test_a_condition_on_values_cannot_be_compiled():
             return y if y.sum() else -y
 
     with pytest.raises(fc.UnsupportedError, match="may not look at values"):
+        fc.compile(Net(2, 2))(np.ones((1, 2), "float32"))
+
+
+def test_a_comparison_of_values_cannot_be_compiled():
+    class Net(fc.nn.Linear):
+        def forward(self, x):
+            y = super().forward(x)
+            return y * (y > 0)
+
+    with pytest.raises(fc.UnsupportedError, match="may not compare"):
         fc.compile(Net(2, 2))(np.ones((1, 2), "float32"))

@@ -20,37 +20,37 @@ class Operators:
     """The arithmetic of Tensor. A plain number or array on the other side is taken as a constant."""
 
     def __add__(self, other: Any) -> Tensor:
-        return Add.apply(self, self._operand(other))
+        return Add.apply(*self._operands(other))
 
     def __sub__(self, other: Any) -> Tensor:
-        return Subtract.apply(self, self._operand(other))
+        return Subtract.apply(*self._operands(other))
 
     def __mul__(self, other: Any) -> Tensor:
-        return Multiply.apply(self, self._operand(other))
+        return Multiply.apply(*self._operands(other))
 
     def __truediv__(self, other: Any) -> Tensor:
-        return Divide.apply(self, self._operand(other))
+        return Divide.apply(*self._operands(other, fractions=True))
 
     def __radd__(self, other: Any) -> Tensor:
-        return Add.apply(self._operand(other), self)
+        return Add.apply(*reversed(self._operands(other)))
 
     def __rsub__(self, other: Any) -> Tensor:
-        return Subtract.apply(self._operand(other), self)
+        return Subtract.apply(*reversed(self._operands(other)))
 
     def __rmul__(self, other: Any) -> Tensor:
-        return Multiply.apply(self._operand(other), self)
+        return Multiply.apply(*reversed(self._operands(other)))
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return Divide.apply(self._operand(other), self)
+        return Divide.apply(*reversed(self._operands(other, fractions=True)))
 
     def __neg__(self) -> Tensor:
-        return self * -1.0
+        return self * -1
 
     def __pow__(self, exponent: float) -> Tensor:
         return Power.apply(self, exponent=exponent)
 
     def __matmul__(self, other: Any) -> Tensor:
-        return MatMul.apply(self, self._operand(other))
+        return MatMul.apply(*self._operands(other))
 
     def sum(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
         """The sum over `axis`, or over all elements."""
@@ -82,8 +82,14 @@ class Operators:
     def __getitem__(self, key: Any) -> Tensor:
         return Pick.apply(self, key=key)
 
-    def _operand(self, other: Any) -> Tensor:
-        return other if isinstance(other, Operators) else self.constant(other)  # type: ignore[attr-defined,return-value]
+    def _operands(self, other: Any, fractions: bool = False) -> tuple[Tensor, Tensor]:
+        """Both sides as tensors; whole numbers beside fractions take their type, and to be divided become float32."""
+        a: Any = self
+        b: Any = other if isinstance(other, Operators) else a.constant(other, _constant_type(a.dtype, other))
+        floats = [t.dtype for t in (a, b) if t.dtype.kind == "f"]
+        if floats or fractions:
+            a, b = (t if t.dtype.kind == "f" else t.astype((floats or ["float32"])[0]) for t in (a, b))
+        return a, b
 
 
 class Add(Function):
@@ -92,7 +98,7 @@ class Add(Function):
     name = "add"
 
     def forward(self, be: Backend, a: Array, b: Array) -> Array:
-        _require_broadcast(self.name, a, b)
+        require_broadcast(self.name, a, b)
         self.save(a.shape, b.shape)
         return be.asarray(a + b)
 
@@ -107,7 +113,7 @@ class Subtract(Function):
     name = "subtract"
 
     def forward(self, be: Backend, a: Array, b: Array) -> Array:
-        _require_broadcast(self.name, a, b)
+        require_broadcast(self.name, a, b)
         self.save(a.shape, b.shape)
         return be.asarray(a - b)
 
@@ -122,7 +128,7 @@ class Multiply(Function):
     name = "multiply"
 
     def forward(self, be: Backend, a: Array, b: Array) -> Array:
-        _require_broadcast(self.name, a, b)
+        require_broadcast(self.name, a, b)
         self.save(a, b)
         return be.asarray(a * b)
 
@@ -138,7 +144,7 @@ class Divide(Function):
     name = "divide"
 
     def forward(self, be: Backend, a: Array, b: Array) -> Array:
-        _require_broadcast(self.name, a, b)
+        require_broadcast(self.name, a, b)
         self.save(a, b)
         return be.asarray(a / b)
 
@@ -187,7 +193,7 @@ class Sum(Function):
     def forward(self, be: Backend, a: Array, *, axis: Axes, keepdims: bool) -> Array:
         y = a.sum(axis=axis, keepdims=True)
         self.save(a.shape, y.shape)
-        return y if keepdims else be.asarray(a.sum(axis=axis), a.dtype)
+        return y if keepdims else be.asarray(a.sum(axis=axis), y.dtype)
 
     def backward(self, be: Backend, dy: Array) -> tuple[Array | None, ...]:
         shape, kept_shape = self.saved
@@ -242,7 +248,17 @@ class Transpose(Function):
         return (be.asarray(dy.transpose([axes.index(i) for i in range(len(axes))])),)
 
 
-def _require_broadcast(op: str, a: Array, b: Array) -> None:
+def _constant_type(dtype: Any, value: Any) -> Any:
+    """The type of `value` as a constant beside elements of `dtype`."""
+    if dtype.kind == "f":
+        return dtype
+    if not hasattr(value, "dtype"):
+        return "float32" if np.asarray(value).dtype.kind == "f" else "int64" if dtype.kind == "b" else dtype
+    return value.dtype
+
+
+def require_broadcast(op: str, a: Array, b: Array) -> None:
+    """Raise ShapeError unless the shapes broadcast, as in NumPy."""
     for m, n in zip(reversed(a.shape), reversed(b.shape), strict=False):
         if m != n and 1 not in (m, n):
             raise ShapeError(f"{op}: shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit together")

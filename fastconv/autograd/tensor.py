@@ -11,13 +11,13 @@ import numpy as np
 from ..backends import select
 from ..backends.base import Array, Backend
 from ..errors import ArgumentError, DTypeError, FastconvError, ShapeError
-from .operators import Operators
+from .comparisons import Comparisons
 
 if TYPE_CHECKING:
     from .function import Function
 
 
-class Tensor(Operators):
+class Tensor(Comparisons):
     """An array on a backend, with its gradient and the step that made it.
 
     Shapes are logical: [N, C, H, W] for images, whatever the memory layout (channels-last) is. Make one with

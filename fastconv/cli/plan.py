@@ -35,11 +35,11 @@ def plan(
     network = find_network(model, input, option)
     shape = network.config["input_dim"] if input is None else input_shape(input)
     x = np.random.default_rng(0).random((batch_size, *shape), "float32")
-    labels = None if inference else np.zeros(batch_size, "int64")
+    labels = [] if inference else [np.zeros(batch_size, "int64")]
     step = compiled(network.eval()) if inference else compiled(network, CrossEntropyLoss(), Adam(network.parameters()))
-    show(step.prepare(x, labels))
+    show(step.prepare(x, *labels))
     if profile or trace is not None:
-        measured = step.profile(x, labels)
+        measured = step.profile(x, *labels)
         show(measured)
         if trace is not None:
             measured.save_trace(trace)

@@ -106,6 +106,12 @@ class Symbol:
 
     __float__ = __int__ = __iter__ = __len__ = __array__ = __bool__
 
+    def _compare(self, other: Any) -> Any:
+        raise UnsupportedError(f"compile: a step may not compare its arrays' values; {_ADVICE}")
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _compare
+    __hash__ = object.__hash__
+
 
 _ADVICE = "run it without compiling (--eager on the command line)"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,9 +30,10 @@ PLANS = 8  # input shapes kept; the one not used for longest is dropped
 
 
 class Compiled:
-    """What `fc.compile` returns. Call it with arrays; `plan` is the plan of the last call.
+    """What `fc.compile` returns. Call it with the inputs of the model's forward, for training with the labels after
+    them; `plan` is the plan of the last call.
 
-    A plan is made for each shape and type of the input, training mode, precision and choice of fc.set_winograd, and
+    A plan is made for each shape and type of the inputs, training mode, precision and choice of fc.set_winograd, and
     made again when the model was changed: layers, options or whole parameter arrays. Values (weights, a learning rate)
     may change at any time.
     """
@@ -55,14 +57,14 @@ class Compiled:
             raise ArgumentError("compile: there is no plan before the first call; see prepare(x_shape)")
         return self._last.plan
 
-    def prepare(self, x: Any, t: Any = None) -> Plan:
-        """Make the plan for inputs like `x` (and labels like `t`) without running it."""
-        return self._ready(x, t)[0].plan
+    def prepare(self, *arrays: Any) -> Plan:
+        """Make the plan for arrays like these without running it."""
+        return self._ready(arrays)[0].plan
 
-    def __call__(self, x: Any, t: Any = None) -> Tensor:
+    def __call__(self, *arrays: Any) -> Tensor:
         """The loss of one training step, or the model's output; a tensor of its own, nothing to run backward from."""
         with self._lock:
-            replay, inputs = self._ready(x, t)
+            replay, inputs = self._ready(arrays)
             value, *rest = replay.run(inputs)
             self._scores = rest[0] if rest else None
             return Tensor(value.copy(order="K"), replay.backend)
@@ -74,10 +76,10 @@ class Compiled:
             raise ArgumentError("compile: there are no scores before the first training step; inference returns them")
         return Tensor(self._scores, self._last.backend)
 
-    def profile(self, x: Any, t: Any = None, rounds: int = 20) -> Profile:
+    def profile(self, *arrays: Any, rounds: int = 20) -> Profile:
         """The median time of every call over `rounds` runs; the model and the optimizer are as before afterwards."""
         with self._lock:
-            replay, inputs = self._ready(x, t)
+            replay, inputs = self._ready(arrays)
             with self._unchanged():
                 return measure(replay, inputs, rounds)
 
@@ -102,19 +104,17 @@ class Compiled:
             self._watch = Watch(self.model, self._parameters())
         return self._watch
 
-    def _inputs(self, be: Backend, x: Any, t: Any) -> tuple[Array, ...]:
-        if (t is None) != (self.loss is None):
-            raise ArgumentError("compile: a training step is called with (x, labels), inference with (x) alone")
-        x = be.asarray(x.data if isinstance(x, Tensor) else x)
-        if t is None:
-            return (x,)
-        labels = t if isinstance(t, Tensor) else Tensor(be.asarray(t), be)
-        return x, be.asarray(class_indices(labels).data if is_one_hot(labels) else labels.data)
+    def _inputs(self, be: Backend, arrays: tuple[Any, ...]) -> tuple[Array, ...]:
+        if self.loss is not None and arrays:
+            *inputs, t = arrays
+            labels = t if isinstance(t, Tensor) else Tensor(be.asarray(t), be)
+            arrays = (*inputs, class_indices(labels) if is_one_hot(labels) else labels)
+        return tuple(be.asarray(a.data if isinstance(a, Tensor) else a) for a in arrays)
 
-    def _ready(self, x: Any, t: Any) -> tuple[Replay, tuple[Array, ...]]:
-        """The plan for these inputs, made now where there is none, and the inputs as the backend's arrays."""
+    def _ready(self, arrays: tuple[Any, ...]) -> tuple[Replay, tuple[Array, ...]]:
+        """The plan for these arrays, made now where there is none, and they as the backend has them."""
         watch = self._watched()
-        inputs = self._inputs(watch.backend, x, t)
+        inputs = self._inputs(watch.backend, arrays)
         key = (*((a.shape, a.dtype) for a in inputs), get_precision(), get_winograd(), watch.modes)
         replay = self._replays.get(key)
         if replay is None:
@@ -131,11 +131,12 @@ class Compiled:
         return [*self.model.parameters(), *trained]
 
     def _capture(self, be: Backend, inputs: tuple[Array, ...]) -> Replay:
+        names = self._names(len(inputs))
         tape = recorder(be)
         state = random.get_state()
         try:
             with recorded_parameters(self._parameters(), self.model, tape):
-                symbols = [tape.enter(a, "input", name) for a, name in zip(inputs, ("x", "labels"), strict=False)]
+                symbols = [tape.enter(a, "input", name) for a, name in zip(inputs, names, strict=True)]
                 results = self._step(tape, symbols)
         finally:
             random.set_state(state)
@@ -147,15 +148,31 @@ class Compiled:
         _name_algorithms(plan, be)
         return Replay(plan, be, list(tape.seeds.values()))
 
+    def _names(self, count: int) -> list[str]:
+        """The names of a call's arrays, after a look whether the model takes so many."""
+        labels = [] if self.loss is None else ["labels"]
+        inputs = range(count - len(labels))
+        forward = inspect.signature(self.model.forward)
+        try:
+            forward.bind(*inputs)
+        except TypeError:
+            kind = "inference" if self.loss is None else "a training step"
+            raise ArgumentError(
+                f"compile: {kind} of {type(self.model).__name__} is called with "
+                f"({', '.join([*forward.parameters, *labels])}), got {count} arrays"
+            ) from None
+        return [*(f"x{i}" if i else "x" for i in inputs), *labels]
+
     def _step(self, tape: Recorder, symbols: list[Symbol]) -> list[Symbol]:
         """Run the model once on symbols; returns those of the results: loss and scores, or the output alone."""
-        x = Tensor(symbols[0], tape)
+        tensors = [Tensor(symbol, tape) for symbol in symbols]
         if self.loss is None:
             with no_grad():
-                return [_one_tensor(self.model(x)).data]
+                return [_one_tensor(self.model(*tensors)).data]
         tape.phase = "forward"
-        scores = _one_tensor(self.model(x))
-        loss = _one_tensor(self.loss(scores, Tensor(symbols[1], tape)))
+        *inputs, labels = tensors
+        scores = _one_tensor(self.model(*inputs))
+        loss = _one_tensor(self.loss(scores, labels))
         if self.optimizer is not None:
             tape.phase = "backward"
             loss.backward()
@@ -174,7 +191,7 @@ class Compiled:
 
 
 def compile(model: Module, loss: Callable[..., Any] | None = None, optimizer: Optimizer | None = None) -> Compiled:
-    """The model as a compiled function of arrays.
+    """The model as a compiled function of arrays, as many as its forward takes.
 
     compile(model, loss=..., optimizer=...) gives `step`: `value = step(x, labels)` runs forward, loss, backward and
     update, and returns the loss. compile(model) gives `predict`: `y = predict(x)`. Gradients are not left in `.grad`.

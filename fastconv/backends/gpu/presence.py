@@ -13,13 +13,13 @@ _DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 def missing() -> str | None:
     """Why the GPU cannot be used, and what to do; None where it can. CuPy is imported only where a driver is."""
     if importlib.util.find_spec("cupy") is None:
-        return "CuPy is not installed: pip install fastconv[cuda13]"
+        return 'CuPy is not installed: pip install "fastconv[cuda13]"'
     if not _has_driver():
         return f"CuPy is installed, but there is no NVIDIA driver ({_DRIVER} cannot be loaded); use fc.use('cpu')"
     try:
         import cupy
     except ImportError as error:
-        return f"CuPy cannot be imported: {error}; reinstall it: pip install fastconv[cuda13]"
+        return f'CuPy cannot be imported: {error}; reinstall it: pip install "fastconv[cuda13]"'
     runtime = cupy.cuda.runtime
     try:
         if runtime.getDeviceCount() == 0:
@@ -27,13 +27,14 @@ def missing() -> str | None:
         properties = runtime.getDeviceProperties(runtime.getDevice())
     except runtime.CUDARuntimeError as error:
         if "InsufficientDriver" in str(error):
-            return "the NVIDIA driver is older than CuPy's CUDA: update it, or try pip install fastconv[cuda12]"
+            return 'the NVIDIA driver is older than CuPy\'s CUDA: update it, or try pip install "fastconv[cuda12]"'
         return f"the NVIDIA driver gives no GPU: {error}"
     try:
         cupy.cuda.nvrtc.getVersion()
     except RuntimeError as error:
         return (
-            f"CuPy does not find CUDA's compiler, NVRTC: {str(error).strip()}; pip install fastconv[cuda13] brings it"
+            f"CuPy does not find CUDA's compiler, NVRTC: {str(error).strip()}; "
+            'pip install "fastconv[cuda13]" brings it'
         )
     if 10 * properties["major"] + properties["minor"] < OLDEST:
         return (
