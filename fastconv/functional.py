@@ -6,10 +6,10 @@ from .ops.linear import linear
 from .ops.loss import class_indices, cross_entropy, softmax
 from .ops.pointwise import leaky_relu, relu, sigmoid, tanh
 from .ops.pool2d import avg_pool2d, global_avg_pool2d, global_max_pool2d, max_pool2d
-from .ops.shape import concat, flatten, pad
+from .ops.shape import concat, flatten, pad, reshape
 
 __all__ = [
     "conv2d", "max_pool2d", "avg_pool2d", "global_max_pool2d", "global_avg_pool2d", "linear",
     "relu", "leaky_relu", "sigmoid", "tanh", "softmax", "dropout", "cross_entropy",
-    "flatten", "concat", "pad", "im2col", "col2im", "class_indices",
+    "flatten", "reshape", "concat", "pad", "im2col", "col2im", "class_indices",
 ]  # fmt: skip

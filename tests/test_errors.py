@@ -47,7 +47,7 @@ CONV2D = [
     ("stride_nan", [IMAGES, FILTERS], {"stride": float("nan")}, fc.ArgumentError, "stride must be .*got nan"),
     ("padding_negative", [IMAGES, FILTERS], {"padding": -1}, fc.ArgumentError, "padding must not be negative"),
     ("padding_nan", [IMAGES, FILTERS], {"padding": float("nan")}, fc.ArgumentError, "padding must be .*got nan"),
-    ("padding_word", [IMAGES, FILTERS], {"padding": "SAME"}, fc.ArgumentError, "got 'SAME'"),
+    ("padding_word", [IMAGES, FILTERS], {"padding": "FULL"}, fc.ArgumentError, "got 'FULL'"),
     ("dilation_negative", [IMAGES, FILTERS], {"dilation": (-1, 1)}, fc.ArgumentError, "dilation"),
     ("dilation_zero", [IMAGES, FILTERS], {"dilation": 0}, fc.ArgumentError, "dilation"),
     ("dilation_none", [IMAGES, FILTERS], {"dilation": None}, fc.ArgumentError, "dilation must be .*got None"),

@@ -96,7 +96,7 @@ class TestOptions:
         assert (pool(kernel=(3, 2)).SH, pool(kernel=(3, 2)).SW) == (3, 2)
         assert pool(kernel=3, stride=1).SH == 1
 
-    @pytest.mark.parametrize("bad", [1.0, (1.0, 1.0), (1, 1.5), None, {1, 2}, b"1", np.array([1, 1]), [[1, 1], [1, 1]]])
+    @pytest.mark.parametrize("bad", [1.0, (1.0, 1.0), (1, 1.5), None, {1, 2}, b"1", np.array([1.0]), [[1, 1], [1, 1]]])
     @pytest.mark.parametrize("option", ["stride", "padding", "dilation"])
     def test_whole_numbers_only_even_where_an_equal_one_came_before(self, option, bad):
         conv(**{option: 1})

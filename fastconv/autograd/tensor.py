@@ -129,8 +129,10 @@ class Tensor(Comparisons):
         return Tensor(self.backend.asarray(self.data, dtype), self.backend)
 
     def to(self, backend: str) -> Tensor:
-        """The same values on another backend, cut off from how they were made."""
+        """The same values on another backend, cut off from how they were made; itself where it is there already."""
         target = select.get(backend)
+        if target is self.backend:
+            return self
         return Tensor(target.asarray(self.numpy()), target, requires_grad=self.requires_grad and self.source is None)
 
     def derived(self, data: Array, source: Function | None) -> Tensor:

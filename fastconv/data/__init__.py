@@ -12,6 +12,7 @@ from .augment import (
 from .batches import batches, count_batches
 from .catalog import NAMES, SPLITS, classes, load
 from .labels import one_hot
+from .loader import DataLoader
 from .mnist import load_mnist
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "one_hot",
     "batches",
     "count_batches",
+    "DataLoader",
     "Compose",
     "RandomHorizontalFlip",
     "RandomShift",

@@ -30,9 +30,10 @@ def window_options(op: str, x: Any, kernel: Any, stride: Any, padding: Any, dila
 
 def _sides(op: str, padding: Any, sizes: Any, extents: Any, strides: Any, seen: str) -> tuple[int, int, int, int]:
     """Padding in any spelling as (top, bottom, left, right)."""
-    if padding == "valid":
+    mode = padding.lower() if isinstance(padding, str) else None  # TensorFlow writes them in capitals
+    if mode == "valid":
         return 0, 0, 0, 0
-    if padding == "same":
+    if mode == "same":
         sides: list[int] = []
         for n, extent, stride in zip(sizes, extents, strides, strict=True):
             total = max((-(-n // stride) - 1) * stride + extent - n, 0)
@@ -40,7 +41,7 @@ def _sides(op: str, padding: Any, sizes: Any, extents: Any, strides: Any, seen: 
         return sides[0], sides[1], sides[2], sides[3]
     if isinstance(padding, tuple) and len(padding) == 4:
         return padding
-    if isinstance(padding, str):
+    if mode is not None:
         raise ArgumentError(f"{op}: padding must be a number, a tuple, 'same' or 'valid', got {padding!r}  ({seen})")
     ph, pw = one_or_two(op, "padding", padding, seen)
     return ph, ph, pw, pw
@@ -53,8 +54,8 @@ def pair(op: str, what: str, value: Any) -> tuple[int, int]:
 
 def one_or_two(op: str, what: str, value: Any, seen: str) -> tuple[int, int]:
     """One number for both axes, or (height, width)."""
-    if isinstance(value, tuple) and len(value) == 2:
-        return value
+    if isinstance(value, tuple) and len(value) in (1, 2):
+        return value[0], value[-1]
     n = one_number(op, what, value, seen, " or (height, width)")
     return n, n
 
@@ -73,9 +74,10 @@ def frozen(op: str, what: str, value: Any, *shapes: tuple[int, ...]) -> Any:
     if isinstance(value, str):
         return value
     try:
-        if isinstance(value, Sequence):
-            return tuple(map(operator.index, value))
-        return operator.index(value)
+        plain = value.tolist() if hasattr(value, "tolist") else value
+        if isinstance(plain, Sequence) and not isinstance(plain, bytes):
+            return tuple(map(operator.index, plain))
+        return operator.index(plain)
     except TypeError:
         seen = ", ".join(f"{name} {shape}" for name, shape in zip("xw", shapes, strict=False))
         seen = f"  ({seen})" if seen else ""

@@ -5,21 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd.tensor import Tensor
+from ..errors import UnsupportedError
 from ..ops import loss, pointwise
 from .module import Module
 
 
 class ReLU(Module):
-    """0 for x < 0, x for x >= 0."""
+    """0 for x < 0, x for x >= 0. inplace: as in PyTorch; the result is a new array all the same."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
 
     def forward(self, x: Any) -> Tensor:
         return pointwise.relu(x)
 
 
 class LeakyReLU(Module):
-    """negative_slope * x for x < 0, x for x >= 0."""
+    """negative_slope * x for x < 0, x for x >= 0. inplace: see ReLU."""
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
         self.negative_slope = negative_slope
 
@@ -45,7 +49,12 @@ class Tanh(Module):
 
 
 class Softmax(Module):
-    """Positive numbers that add up to 1 in each row."""
+    """Positive numbers that add up to 1 in each row of x (N, classes): along dim=1, the only one."""
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        if dim not in (None, 1, -1):
+            raise UnsupportedError(f"Softmax: only dim=1 is implemented, the classes of (N, classes); got {dim!r}")
 
     def forward(self, x: Any) -> Tensor:
         return loss.softmax(x)

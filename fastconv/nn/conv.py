@@ -9,7 +9,7 @@ from ..errors import ArgumentError, UnsupportedError
 from ..geometry import Padding, Size2, pair, whole_number
 from ..ops.conv2d import conv2d
 from . import init
-from .module import Module, Parameter
+from .module import Module, Parameter, refuse_device
 
 
 class Conv2d(Module):
@@ -28,8 +28,7 @@ class Conv2d(Module):
         super().__init__()
         if padding_mode != "zeros":
             raise UnsupportedError(f"Conv2d: padding_mode {padding_mode!r} is not implemented; only 'zeros' is")
-        if device is not None:
-            raise UnsupportedError("Conv2d: choose the device with fc.use(...) instead of device=")
+        refuse_device("Conv2d", device)
         in_channels, out_channels, groups = (
             whole_number("Conv2d", name, n)
             for name, n in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import random
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DTypeError
 
 Array = npt.NDArray[Any]
 
@@ -58,7 +58,7 @@ def uniform(shape: tuple[int, ...], bound: float, dtype: Any = None) -> Array:
     _require_room(shape)
     if is_unset():
         return _placeholder(shape, dtype)
-    return random.generator().uniform(-bound, bound, shape).astype(dtype or "float32")
+    return random.generator().uniform(-bound, bound, shape).astype(_floating(dtype))
 
 
 def normal(shape: tuple[int, ...], std: float, dtype: Any = None) -> Array:
@@ -66,7 +66,7 @@ def normal(shape: tuple[int, ...], std: float, dtype: Any = None) -> Array:
     _require_room(shape)
     if is_unset():
         return _placeholder(shape, dtype)
-    return (std * random.generator().standard_normal(shape)).astype(dtype or "float32")
+    return (std * random.generator().standard_normal(shape)).astype(_floating(dtype))
 
 
 def he(shape: tuple[int, ...], dtype: Any = None) -> Array:
@@ -82,9 +82,20 @@ def xavier(shape: tuple[int, ...], dtype: Any = None) -> Array:
 def zeros(shape: tuple[int, ...], dtype: Any = None) -> Array:
     """All zero, for biases."""
     _require_room(shape)
-    return np.zeros(shape, dtype or "float32")
+    return np.zeros(shape, _floating(dtype))
 
 
 def _placeholder(shape: tuple[int, ...], dtype: Any) -> Array:
     """An array of this shape and type that takes no memory."""
-    return np.broadcast_to(np.zeros((), dtype or "float32"), shape)
+    return np.broadcast_to(np.zeros((), _floating(dtype)), shape)
+
+
+def _floating(dtype: Any) -> np.dtype[Any]:
+    """The type of new weights, float32 unless given."""
+    try:
+        found = np.dtype(dtype or "float32")
+    except TypeError:
+        found = None
+    if found not in ("float32", "float64"):
+        raise DTypeError(f"weights are float32 or float64, got dtype={dtype!r}")
+    return found

@@ -9,7 +9,7 @@ from ..errors import ArgumentError
 from ..geometry import whole_number
 from ..ops.linear import linear
 from . import init
-from .module import Module, Parameter
+from .module import Module, Parameter, refuse_device
 
 
 class Linear(Module):
@@ -18,8 +18,11 @@ class Linear(Module):
     weight (out_features, in_features) and bias (out_features,) start uniform within 1 / sqrt(in_features).
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: None = None, dtype: Any = None
+    ) -> None:
         super().__init__()
+        refuse_device("Linear", device)
         in_features = whole_number("Linear", "in_features", in_features)
         out_features = whole_number("Linear", "out_features", out_features)
         if min(in_features, out_features) < 1:

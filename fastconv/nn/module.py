@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 from ..autograd.tensor import Tensor, as_array
 from ..backends import select
-from ..errors import ArgumentError, FastconvError, ShapeError
+from ..errors import ArgumentError, FastconvError, ShapeError, UnsupportedError
 from . import init
 
 M = TypeVar("M")
@@ -158,6 +158,14 @@ class Module:
     def options(self) -> str:
         """The options that `repr` shows."""
         return ""
+
+
+def refuse_device(layer: str, device: object) -> None:
+    """Raise UnsupportedError where PyTorch's argument `device` was given."""
+    if device is not None:
+        raise UnsupportedError(
+            f"{layer}: device={device!r} is not taken; choose one by fc.use(...), or {layer}.to(...)"
+        )
 
 
 def _members(attributes: Mapping[str, Any], kind: type[M]) -> Iterator[tuple[str, M]]:

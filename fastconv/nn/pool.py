@@ -39,9 +39,11 @@ class AvgPool2d(Module):
 
     def __init__(
         self, kernel_size: Size2, stride: Size2 | None = None, padding: Padding = 0, ceil_mode: bool = False,
-        count_include_pad: bool = True,
+        count_include_pad: bool = True, divisor_override: None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        if divisor_override is not None:
+            raise UnsupportedError("AvgPool2d: divisor_override is not implemented")
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.ceil_mode, self.count_include_pad = padding, ceil_mode, count_include_pad
 

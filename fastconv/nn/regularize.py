@@ -11,9 +11,12 @@ from .module import Module
 
 
 class Dropout(Module):
-    """In training mode each element becomes 0 with probability p, else is scaled by 1 / (1 - p)."""
+    """In training mode each element becomes 0 with probability p, else is scaled by 1 / (1 - p).
 
-    def __init__(self, p: float = 0.5) -> None:
+    inplace: as in PyTorch; the result is a new array all the same.
+    """
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not 0 <= p < 1:
             raise ArgumentError(f"Dropout: p must be at least 0 and below 1, got {p}")

@@ -80,6 +80,11 @@ def _borders(padding: Any) -> list[tuple[int, int, int]]:
     return [(2, sides[0], sides[1]), (3, sides[2], sides[3])]
 
 
+def reshape(x: Any, shape: Sequence[int]) -> Tensor:
+    """The same elements, in the order of the logical indices, under another shape; one size may be -1."""
+    return as_tensor(x).reshape(tuple(shape))
+
+
 def flatten(x: Any, start_dim: int = 1) -> Tensor:
     """All axes from `start_dim` on as one, in the order of [C, H, W]: (N, 16, 5, 5) becomes (N, 400)."""
     x = as_tensor(x)

@@ -1,5 +1,6 @@
 """Optimizers and learning-rate schedules."""
 
+from . import schedules as lr_scheduler
 from .adaptive import Adadelta, AdaGrad, Adam, AdamW, RMSprop
 from .optimizer import Optimizer
 from .schedules import (
@@ -16,4 +17,5 @@ from .sgd import SGD
 __all__ = [
     "Optimizer", "SGD", "AdaGrad", "RMSprop", "Adadelta", "Adam", "AdamW",
     "Schedule", "MultiStepLR", "StepLR", "ExponentialLR", "CosineAnnealingLR", "OneCycleLR", "ReduceLROnPlateau",
+    "lr_scheduler",
 ]  # fmt: skip

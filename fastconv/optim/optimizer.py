@@ -35,10 +35,19 @@ class Optimizer:
         }
 
     def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value}" for name, value in self._options().items())
+        return f"{type(self).__name__}(of {len(self.params)} parameters, {options}; {self.steps} steps done)"
+
+    def _options(self) -> dict[str, Any]:
+        """The constructor's options as they are now."""
         first = {"lr": self.lr, "weight_decay": self.weight_decay}
         own = {name: v for name, v in vars(self).items() if isinstance(v, int | float | tuple)}
-        options = ", ".join(f"{k}={v}" for k, v in (first | own).items() if k not in ("slots", "steps"))
-        return f"{type(self).__name__}(of {len(self.params)} parameters, {options}; {self.steps} steps done)"
+        return {name: value for name, value in (first | own).items() if name not in ("slots", "steps")}
+
+    @property
+    def param_groups(self) -> list[ParamGroup]:
+        """All parameters as PyTorch's one group: `param_groups[0]["lr"]` reads and sets `lr`."""
+        return [ParamGroup(self, self._options())]
 
     def step(self) -> None:
         """One update of every parameter that has a gradient.
@@ -94,6 +103,21 @@ class Optimizer:
         for slot, arrays in self.state.items():
             for i, (a, p) in enumerate(zip(arrays, self.params, strict=True)):
                 a[...] = p.backend.asarray(state[f"{slot}.{i}"], a.dtype)
+
+
+class ParamGroup(dict[str, Any]):
+    """An optimizer's parameters and options by name; what is set here is set there."""
+
+    def __init__(self, optimizer: Optimizer, options: Mapping[str, Any]) -> None:
+        super().__init__(params=optimizer.params, **options)
+        self._optimizer = optimizer
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in self or name == "params":
+            known = ", ".join(key for key in self if key != "params")
+            raise ArgumentError(f"param_groups: {name!r} cannot be set; what can is {known}")
+        setattr(self._optimizer, name, value)
+        super().__setitem__(name, value)
 
 
 def require(owner: object, name: str, value: float, below: float = float("inf")) -> float:

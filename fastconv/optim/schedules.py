@@ -46,6 +46,10 @@ class Schedule:
         self.steps += 1
         self.apply()
 
+    def get_last_lr(self) -> list[float]:
+        """The present rate, in a list as PyTorch has it."""
+        return [self.optimizer.lr]
+
     def state_dict(self) -> dict[str, Any]:
         """What changes from step to step, as numbers that JSON can hold."""
         return {"base_lr": self.base_lr, "steps": self.steps}
