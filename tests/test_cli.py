@@ -17,7 +17,7 @@ import fastconv as fc
 from fastconv.backends import select
 from fastconv.cli.app import COMMANDS, app
 from fastconv.cli.images import read_image
-from fastconv.cli.recipes import RECIPES
+from fastconv.cli.recipes import IMAGES, RECIPES, network_of
 
 FASTCONV = [sys.executable, "-m", "fastconv"]
 
@@ -130,6 +130,13 @@ def test_train_takes_every_optimizer_schedule_and_augmentation(tmp_path):
         assert "test accuracy: " in text
 
 
+def test_weight_decay_makes_smaller_weights(tmp_path):
+    train("--out", tmp_path / "a")
+    train("--weight-decay", "1", "--out", tmp_path / "b")
+    plain, decayed = (fc.load(tmp_path / name / "model.safetensors").state_dict() for name in "ab")
+    assert np.square(decayed["affine1.weight"]).sum() < np.square(plain["affine1.weight"]).sum()
+
+
 def test_options_of_the_network(tmp_path):
     train("--option", "hidden_size=7", "--option", 'conv_param={"filter_num": 3}', "--out", tmp_path / "a")
     config = fc.load(tmp_path / "a" / "model.safetensors").config
@@ -195,6 +202,21 @@ def test_evaluate_prints_the_confusion_and_the_accuracy(saved):
     assert ["3", *threes] in [line.split()[:11] for line in lines]
 
 
+def test_several_networks_are_evaluated_as_one(saved, tmp_path):
+    pytest.importorskip("sklearn")
+    path, model = saved
+    fc.manual_seed(5)
+    other = fc.models.SimpleConvNet((1, 8, 8), {"filter_num": 2, "filter_size": 3}, weight_init_std="he")
+    fc.save(other, tmp_path / "other.safetensors")
+    x, t = fc.data.load("digits", split="test")
+    result = fc.evaluate(fc.models.Ensemble([model, other]), x, t)
+    lines = run("evaluate", path, tmp_path / "other.safetensors", "--backend", "reference").splitlines()
+    assert lines[-2:] == [f"loss: {result.loss:.4f}", f"test accuracy: {100 * result.accuracy:.2f} %"]
+    fc.save(fc.models.LeNet5(), tmp_path / "larger.safetensors")
+    text = run("evaluate", path, tmp_path / "larger.safetensors", "--backend", "reference", code=1)
+    assert "images of different shapes: [(1, 8, 8), (1, 28, 28)] C,H,W" in text
+
+
 def test_predict_lists_all_probabilities(saved, tmp_path, rng):
     path, model = saved
     image = rng.random((8, 8), "float32")
@@ -257,9 +279,13 @@ def test_warmup_runs_every_recipe(monkeypatch):
     assert lines[-1].startswith("ready after ")
 
 
-def test_every_network_has_a_recipe_for_every_data_set():
-    assert {data for _, data in RECIPES} == set(fc.data.NAMES)
-    assert {model for model, _ in RECIPES} <= set(fc.models.MODELS)
+def test_recipes_name_networks_and_data_sets_and_build():
+    assert {data for _, data in RECIPES} == set(fc.data.NAMES) == set(IMAGES)
+    for model, data in RECIPES:
+        with fc.nn.init.unset():
+            network = network_of(model, data)
+        assert network.name == model
+        assert len(fc.summary(network, network.config["input_dim"]).rows[-1].shape) == 1
 
 
 # Errors ---------------------------------------------------------------------------------------------------------------

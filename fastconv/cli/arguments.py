@@ -14,7 +14,7 @@ from ..errors import ArgumentError
 if TYPE_CHECKING:
     from ..models.lecture_interface import LectureNetwork
 
-Model = Annotated[str, typer.Argument(help="A network: simple_convnet, lenet5, keras_mnist or convnetjs.")]
+Model = Annotated[str, typer.Argument(help="A network that `fastconv info` lists: simple_convnet, lenet5, ...")]
 File = Annotated[Path, typer.Argument(help="A network that `fastconv train` or fc.save wrote.")]
 Data = Annotated[str, typer.Option("--data", help="digits, mnist or cifar10.")]
 DataRoot = Annotated[

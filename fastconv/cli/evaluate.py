@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .arguments import Backend, Data, DataRoot, File, load_fitting, load_network
+from .arguments import Backend, Data, DataRoot, load_fitting, load_network
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,23 +16,34 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    file: File,
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="A network that `fastconv train` wrote; several answer together, as an ensemble."),
+    ],
     data: Data = "digits",
     data_root: DataRoot = None,
     split: Annotated[str, typer.Option(help="test or train.")] = "test",
     batch_size: Annotated[int, typer.Option(help="Images in a step.", min=1)] = 500,
     backend: Backend = "cpu",
 ) -> None:
-    """Measure a network on a data set: accuracy, loss, and which classes it takes for which."""
+    """Measure a network on a data set: accuracy, loss, and which classes it takes for which.
+
+    Several networks answer with the mean of their class probabilities.
+    """
     from .. import data as sets
     from ..backends import select
+    from ..errors import ArgumentError
+    from ..models import Ensemble
     from ..tables import show
     from ..training import evaluate as measure
 
     select.use(backend)
-    network = load_network(file)
-    x, t = load_fitting(data, data_root, split, network.config["input_dim"])
-    result = measure(network, x, t, batch_size)
+    networks = [load_network(file) for file in files]
+    shapes = {tuple(network.config["input_dim"]) for network in networks}
+    if len(shapes) > 1:
+        raise ArgumentError(f"evaluate: the networks take images of different shapes: {sorted(shapes)} C,H,W")
+    x, t = load_fitting(data, data_root, split, shapes.pop())
+    result = measure(networks[0] if len(networks) == 1 else Ensemble(networks), x, t, batch_size)
     show(_table(result, sets.classes(data)))
     typer.echo(f"loss: {result.loss:.4f}")
     typer.echo(f"{split} accuracy: {100 * result.accuracy:.2f} %")

@@ -29,9 +29,10 @@ def train(
     schedule: Annotated[
         str | None, typer.Option(help="none, multistep, step, exponential, cosine, onecycle or plateau.")
     ] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="How strongly weights are drawn towards 0.")] = None,
     augment: Annotated[
-        str, typer.Option(help="Any of flip, shift, crop, contrast, brightness, with commas between.")
-    ] = "none",
+        str | None, typer.Option(help="none, or any of flip, shift, crop, contrast, brightness, with commas between.")
+    ] = None,
     option: Option = None,
     seed: Annotated[int, typer.Option(help="Of the first weights, the order of images and dropout.", min=0)] = 0,
     limit: Annotated[
@@ -61,12 +62,15 @@ def train(
     random.manual_seed(seed)
     from_data = {"input_dim": list(x.shape[1:]), "output_size": len(sets.classes(data))}
     network = build(model, from_data | chosen.options | constructor_options(option))
-    made = make_optimizer(optimizer or chosen.optimizer, network.parameters(), chosen.lr if lr is None else lr)
+    made = make_optimizer(
+        optimizer or chosen.optimizer, network.parameters(), chosen.lr if lr is None else lr,
+        chosen.weight_decay if weight_decay is None else weight_decay,
+    )  # fmt: skip
     folder = out or Path("runs") / f"{model}-{data}"
     trainer = Trainer(
         network, made, seed=seed, checkpoint=folder / "checkpoints", compile=not eager,
         schedule=make_schedule(schedule or chosen.schedule, made, epochs, sets.count_batches(len(x), batch_size)),
-        transform=make_transform(augment, x.shape[2]),
+        transform=make_transform(augment or chosen.augment, x.shape[2]),
     )  # fmt: skip
     typer.echo(f"{model} on {data}: {len(x):,} training and {len(x_test):,} test images, {backend} backend")
     first_filters = _filters(network)

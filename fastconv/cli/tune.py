@@ -21,7 +21,7 @@ Problem = tuple[str, "Conv2dGeometry"]
 
 def tune(
     models: Annotated[
-        list[str] | None, typer.Argument(help="Networks that `fastconv info` lists; all unless given.")
+        list[str] | None, typer.Argument(help="Networks that `fastconv info` lists; those with recipes unless given.")
     ] = None,
     networks: Annotated[
         str | None, typer.Option(help="Layers of the benchmarks instead: vgg16,resnet50, say, or all.")
@@ -77,17 +77,18 @@ def _until_ctrl_c(trials: Iterator[tuple[str, Trial]]) -> list[tuple[str, Trial]
 
 
 def _models(names: list[str] | None, options: dict[str, Any], batch_size: int) -> list[Problem]:
-    """The convolutions of these networks' compiled training steps."""
+    """The convolutions of these networks' compiled training steps, or of those that have recipes."""
     import numpy as np
 
     from ..compiler.compile import compile as compiled
-    from ..models import MODELS, build
+    from ..models import build
     from ..nn import CrossEntropyLoss
     from ..optim import SGD
+    from .recipes import RECIPES, network_of
 
+    chosen = [(name, build(name, options)) for name in names or ()]
     found: dict[Conv2dGeometry, str] = {}
-    for name in names or MODELS:
-        network = build(name, options)
+    for name, network in chosen or [(model, network_of(model, data, options)) for model, data in RECIPES]:
         step = compiled(network, CrossEntropyLoss(), SGD(network.parameters(), 0.1))
         x = np.zeros((batch_size, *network.config["input_dim"]), "float32")
         plan = step.prepare(x, np.zeros(batch_size, "int64"))

@@ -28,21 +28,15 @@ def warmup(backend: Backend = "cpu") -> None:
     typer.echo(f"ready after {perf_counter() - begin:.1f} s")
 
 
-SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
-
-
 def _one_step(model: str, data: str, recipe: Recipe) -> None:
     """One step of training and one evaluation on a batch of noise."""
     import numpy as np
 
-    from ..models import build
     from ..training import Trainer
-    from .recipes import make_optimizer
+    from .recipes import make_optimizer, network_of
 
-    channels, height, width = SHAPES[data]
-    shape = (channels, recipe.scale * height, recipe.scale * width)
-    x = np.random.default_rng(0).random((recipe.batch_size, *shape), np.float32)
+    network = network_of(model, data)
+    x = np.random.default_rng(0).random((recipe.batch_size, *network.config["input_dim"]), np.float32)
     t = np.arange(recipe.batch_size) % 10
-    network = build(model, {"input_dim": shape} | recipe.options)
     optimizer = make_optimizer(recipe.optimizer, network.parameters(), recipe.lr)
     Trainer(network, optimizer, progress=False).fit((x, t), (x, t), epochs=1, batch_size=recipe.batch_size)

@@ -1,19 +1,34 @@
-"""Networks."""
+"""Networks: the lectures' own, and those that they tell of."""
 
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ArgumentError
+from .alexnet import AlexNet
+from .alphago import AlphaGoPolicy
 from .convnetjs import ConvNetJS
+from .ensemble import Ensemble
+from .googlenet import GoogLeNet, Inception
 from .keras_mnist import KerasMnist
 from .lecture_interface import LectureNetwork
 from .lenet5 import LeNet5
 from .simple_convnet import SimpleConvNet
+from .vgg import VGG, VGG11, VGG13, VGG16, VGG19
+from .zfnet import ZFNet
 
-__all__ = ["SimpleConvNet", "LeNet5", "KerasMnist", "ConvNetJS", "MODELS", "build"]
+__all__ = [
+    "SimpleConvNet", "LeNet5", "KerasMnist", "ConvNetJS", "AlexNet", "ZFNet", "VGG", "VGG11", "VGG13", "VGG16", "VGG19",
+    "GoogLeNet", "Inception", "AlphaGoPolicy", "Ensemble", "MODELS", "build",
+]  # fmt: skip
 
-MODELS: dict[str, type[LectureNetwork]] = {cls.name: cls for cls in (SimpleConvNet, LeNet5, KerasMnist, ConvNetJS)}
+MODELS: dict[str, type[LectureNetwork]] = {
+    network.name: network
+    for network in (
+        SimpleConvNet, LeNet5, KerasMnist, ConvNetJS,
+        AlexNet, ZFNet, VGG11, VGG13, VGG16, VGG19, GoogLeNet, AlphaGoPolicy,
+    )
+}  # fmt: skip
 
 
 def build(name: str, config: Mapping[str, Any] | None = None) -> LectureNetwork:

@@ -21,18 +21,17 @@ from ..ops.loss import class_indices, cross_entropy
 
 
 class LectureParams(MutableMapping[str, Array]):
-    """A network's parameters as the lectures see them: W1, b1, W2, ... in the order of the layers that have weights.
+    """A network's parameters as the lectures see them: W1, b1, W2, ... in the order of the layers that have any.
 
     Values are views of the network's own arrays, fully connected weights as (IN, OUT); so `params["W1"] -= ...` trains
     the network, and `params["W1"] = array` copies into it.
     """
 
-    def __init__(self, layers: list[Any]) -> None:
+    def __init__(self, layers: list[Module]) -> None:
         self._parameters: dict[str, Parameter] = {}
         for i, layer in enumerate(layers, start=1):
-            self._parameters[f"W{i}"] = layer.weight
-            if layer.bias is not None:
-                self._parameters[f"b{i}"] = layer.bias
+            names = {"weight": f"W{i}", "bias": f"b{i}"}
+            self._parameters |= {names[name]: p for name, p in layer.own_parameters() if name in names}
 
     def __getitem__(self, name: str) -> Array:
         return self.view(name, self._parameters[name].data)
@@ -109,7 +108,7 @@ class LectureNetwork(Module):
     def params(self) -> LectureParams:
         """W1, b1, W2, b2, ...: see LectureParams."""
         inside = (module for layer in self.layers.values() for _, module in layer.named_modules())
-        return LectureParams([module for module in inside if hasattr(module, "weight")])
+        return LectureParams([module for module in inside if module.own_parameters()])
 
     def forward(self, x: Any) -> Any:
         for layer in self.layers.values():

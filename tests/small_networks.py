@@ -1,0 +1,17 @@
+"""Options with which the networks of `fc.models` are small enough for tests; one without an entry is so by itself."""
+
+THIN = {"width": 1 / 16, "output_size": 10, "dropout": 0}
+VGG = {"input_dim": (3, 32, 32)} | THIN
+
+SMALL_NETWORKS = {
+    "simple_convnet": {"weight_init_std": "he"},
+    "keras_mnist": {"input_dim": (1, 16, 16), "dropout": 0},
+    "alexnet": {"input_dim": (3, 32, 32), "stride": 1, "groups": 2} | THIN,
+    "zfnet": {"input_dim": (3, 63, 63)} | THIN,
+    "vgg11": VGG,
+    "vgg13": VGG | {"head": "average"},
+    "vgg16": VGG,
+    "vgg19": VGG | {"width": 1 / 8},
+    "googlenet": {"input_dim": (3, 47, 47)} | THIN,
+    "alphago": {"input_dim": (4, 5, 5), "filters": 16, "convolutions": 3},
+}
