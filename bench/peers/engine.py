@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -190,9 +191,14 @@ def _eager_inference(model: fc.nn.Module) -> Step:
     return predict
 
 
-# The ways to run a whole step; the quickest is the row, all of them stand in its variants.
+# The ways to run a whole step; the quickest is the row, all of them stand in its variants. frozen: weights are packed
+# once, as ONNX Runtime has them.
 TRAINING: dict[str, Callable[..., Step]] = {"compiled": fc.compile, "eager": _eager_step}
-INFERENCE: dict[str, Callable[..., Step]] = {"compiled": fc.compile, "eager": _eager_inference}
+INFERENCE: dict[str, Callable[..., Step]] = {
+    "frozen": partial(fc.compile, frozen=True),
+    "compiled": fc.compile,
+    "eager": _eager_inference,
+}
 
 
 class EngineOnGpu(Engine):

@@ -98,13 +98,15 @@ class Backend(ABC):
         """Wait until everything launched so far has finished."""
 
     def bind(
-        self, op: str, inputs: Sequence[Any], options: Mapping[str, Any], blocks: dict[str, Any]
-    ) -> list[Callable[[], Any]]:
+        self, op: str, inputs: Sequence[Any], options: Mapping[str, Any], blocks: dict[str, Any],
+        once: list[Callable[[], Any]] | None = None,
+    ) -> list[Callable[[], Any]]:  # fmt: skip
         """The call `op` on these very arrays (`out` among the options) as functions to be made in turn, any number of
         times. A backend does here, once, what does not depend on the arrays' contents.
 
         blocks: scratch memory by name, shared with the calls that were bound with the same `blocks`: they must not run
-        at the same time.
+        at the same time. once: where all arrays but the first keep their values, a list to which functions may be added
+        instead: to be made before the others' first run, and again when the values did change.
         """
         return [partial(getattr(self, op), *inputs, **options)]
 

@@ -2,16 +2,19 @@
 
 A compiled step makes the same calls on the same arrays at every run. What a call does before its kernels start (checks,
 choice of an algorithm, scratch memory, views) has to happen once only: `record` makes the call without its work and
-gives back the list of launches.
+gives back the list of launches. Where a plan may rely on its parameters' values, what a call makes of them alone
+(packed filters) is listed apart: `prepare` launches it, into memory from `lasting`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from .workspace import Blocks, separate
+import numpy.typing as npt
+
+from .workspace import Blocks, scratch, separate
 
 Launch = tuple[Callable[..., Any], tuple[Any, ...]]
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -22,7 +25,10 @@ class CannotRecord(Exception):
 
 
 class _Tape(threading.local):
+    """What a call being recorded launches; `once`: what of it need not be repeated, None where all of it must."""
+
     launches: list[Launch] | None = None
+    once: list[Launch] | None = None
 
 
 _tape = _Tape()
@@ -34,6 +40,22 @@ def launch(function: Callable[..., Any], *arguments: Any) -> None:
         function(*arguments)
     else:
         _tape.launches.append((function, arguments))
+
+
+def prepare(function: Callable[..., Any], *arguments: Any) -> None:
+    """As `launch`, for work that reads parameters only and fills memory from `lasting`."""
+    if _tape.once is None:
+        launch(function, *arguments)
+    else:
+        _tape.once.append((function, arguments))
+
+
+def lasting(name: str, shape: Sequence[int], dtype: Any) -> npt.NDArray[Any]:
+    """Memory for what `prepare` fills: scratch of this name, or the call's own where it is filled once."""
+    if _tape.once is None:
+        return scratch(name, shape, dtype)
+    with separate({}):
+        return scratch(name, shape, dtype)
 
 
 def launches(call: Method) -> Method:
@@ -48,19 +70,23 @@ def made_of_calls() -> None:
         raise CannotRecord
 
 
-def record(call: Callable[[], Any], blocks: Blocks) -> list[Launch]:
-    """What `call` would launch. Nothing is computed; its scratch memory is taken from `blocks`.
+def record(call: Callable[[], Any], blocks: Blocks, *, fixed: bool = False) -> tuple[list[Launch], list[Launch]]:
+    """What `call` would launch: once, before the first run, and at every run. Nothing is computed; scratch memory is
+    taken from `blocks`.
+
+    fixed: the call's parameters keep their values; else there is nothing to do once only.
 
     All work of the call must go through `launch` (see `launches`): what it does by itself is done now and never again.
 
     Raises:
         CannotRecord: the call says so.
     """
+    once: list[Launch] = []
     launches: list[Launch] = []
-    _tape.launches = launches
+    _tape.once, _tape.launches = once if fixed else None, launches
     try:
         with separate(blocks):
             call()
     finally:
-        _tape.launches = None
-    return launches
+        _tape.once = _tape.launches = None
+    return once, launches

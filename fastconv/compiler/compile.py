@@ -35,11 +35,13 @@ class Compiled:
 
     A plan is made for each shape and type of the inputs, training mode, precision and choice of fc.set_winograd, and
     made again when the model was changed: layers, options or whole parameter arrays. Values (weights, a learning rate)
-    may change at any time.
+    may change at any time; of a frozen model, `refresh` takes the new ones.
     """
 
-    def __init__(self, model: Module, loss: Callable[..., Any] | None, optimizer: Optimizer | None) -> None:
-        self.model, self.loss, self.optimizer = model, loss, optimizer
+    def __init__(
+        self, model: Module, loss: Callable[..., Any] | None, optimizer: Optimizer | None, *, frozen: bool = False
+    ) -> None:
+        self.model, self.loss, self.optimizer, self.frozen = model, loss, optimizer, frozen
         self._replays: OrderedDict[Any, Replay] = OrderedDict()
         self._watch: Watch | None = None
         self._lock = Lock()
@@ -48,6 +50,7 @@ class Compiled:
 
     def __repr__(self) -> str:
         kind = "inference" if self.loss is None else "loss" if self.optimizer is None else "training step"
+        kind = f"frozen {kind}" if self.frozen else kind
         return f"<compiled {kind} of {type(self.model).__name__}, {len(self._replays)} plans>"
 
     @property
@@ -68,6 +71,12 @@ class Compiled:
             value, *rest = replay.run(inputs)
             self._scores = rest[0] if rest else None
             return Tensor(value.copy(order="K"), replay.backend)
+
+    def refresh(self) -> None:
+        """Take the weights as they are now, where a frozen model's were changed in place (loaded, trained)."""
+        with self._lock:
+            for replay in self._replays.values():
+                replay.refresh()
 
     @property
     def scores(self) -> Tensor:
@@ -146,7 +155,7 @@ class Compiled:
         plan = Plan(tape.calls, entered, tuple(s.value for s in results))
         fuse(plan, be)
         _name_algorithms(plan, be)
-        return Replay(plan, be, list(tape.seeds.values()))
+        return Replay(plan, be, list(tape.seeds.values()), frozen=self.frozen)
 
     def _names(self, count: int) -> list[str]:
         """The names of a call's arrays, after a look whether the model takes so many."""
@@ -190,22 +199,36 @@ class Compiled:
         tape.calls.append(Call("update", (params, grads), (), {"optimizer": optimizer, "state": state}, "update"))
 
 
-def compile(model: Module, loss: Callable[..., Any] | None = None, optimizer: Optimizer | None = None) -> Compiled:
+def compile(
+    model: Module,
+    loss: Callable[..., Any] | None = None,
+    optimizer: Optimizer | None = None,
+    *,
+    frozen: bool = False,
+) -> Compiled:
     """The model as a compiled function of arrays, as many as its forward takes.
 
     compile(model, loss=..., optimizer=...) gives `step`: `value = step(x, labels)` runs forward, loss, backward and
     update, and returns the loss. compile(model) gives `predict`: `y = predict(x)`. Gradients are not left in `.grad`.
 
+    frozen: for inference, the promise that the weights keep their values. What they alone decide (filters in the order
+    in which kernels read them) is computed with the first prediction of each input shape, takes memory of its own, and
+    is used again in all others: small batches gain. After a change of values in place (`load_state_dict`, a training
+    step) call `predict.refresh()`; arrays that are replaced as a whole are noticed as ever. The gpu backend keeps no
+    filters: there it changes nothing but what the model itself computes from weights alone.
+
     Raises (at the first call):
         UnsupportedError: the model's forward looks at values of its arrays, which a plan cannot.
     """
+    if frozen and loss is not None:
+        raise ArgumentError("compile: frozen=True is for inference, whose weights stay as they are: leave the loss out")
     if optimizer is not None and loss is None:
         raise ArgumentError("compile: a training step needs a loss beside the optimizer")
     if not isinstance(model, Module) or not (loss is None or callable(loss)):
         raise ArgumentError(f"compile: takes a model and a loss to call, got {model!r:.40} and {loss!r:.40}")
     if not model.parameters():
         raise ArgumentError("compile: the model has no parameters")
-    return Compiled(model, loss, optimizer)
+    return Compiled(model, loss, optimizer, frozen=frozen)
 
 
 def _one_tensor(y: Any) -> Tensor:

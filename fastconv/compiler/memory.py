@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from math import prod
 from typing import Any
 
@@ -13,13 +13,15 @@ from .plan import Plan, Value
 ALIGNMENT = 64  # bytes, a cache line and the widest vector
 
 
-def place(plan: Plan, allocate: Callable[[int], Any]) -> dict[Value, Any]:
+def place(plan: Plan, allocate: Callable[[int], Any], lasting: Set[Value] = frozenset()) -> dict[Value, Any]:
     """An array for every value of the plan: its own, or a piece of one block that `allocate(bytes)` gives.
+
+    lasting: values that are there before the first call and keep their memory.
 
     Largest first, each at the lowest offset that is free during its whole life (greedy by size: Pisarchyk & Lee,
     arXiv 2001.03288). Fills in `plan.arena_bytes` and `plan.unshared_bytes`.
     """
-    lives = _lives(plan)
+    lives = _lives(plan) | {v: (0, len(plan.calls)) for v in lasting if v.role == "computed"}
     offsets: dict[Value, int] = {}
     for value in sorted(lives, key=lambda v: -v.nbytes):
         offsets[value] = _lowest_free(value, lives, offsets)

@@ -129,6 +129,16 @@ class Plan:
                 readers.setdefault(value.owner, []).append(call)
         return readers
 
+    def fixed(self) -> set[Value]:
+        """What nothing but parameters and constants decides: they, and what is computed from them alone."""
+        fixed: set[Value] = set()
+        for call in self.calls:
+            owners = [value.owner for value in call.values()]
+            fixed.update(v for v in owners if v.role in ("parameter", "constant"))
+            if call.live is None and all(v in fixed for v in owners):
+                fixed.update(v for v in call.outputs if v is not None)
+        return fixed
+
     @property
     def multiplications(self) -> int:
         """Multiplications of the whole step."""

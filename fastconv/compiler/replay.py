@@ -1,7 +1,11 @@
-"""Running a plan: calls bound to their arrays once, then made again and again without allocating."""
+"""Running a plan: calls bound to their arrays once, then made again and again without allocating.
+
+A frozen plan relies on its parameters' values: what they alone decide is computed before the first run.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,17 +25,25 @@ class Replay:
     """A plan with memory. `run(inputs)` copies the inputs in, makes every call and returns the results' arrays,
     which the next run overwrites."""
 
-    def __init__(self, plan: Plan, backend: Backend, seeds: list[Seed]) -> None:
+    def __init__(self, plan: Plan, backend: Backend, seeds: list[Seed], *, frozen: bool = False) -> None:
         self.plan, self.backend = plan, backend
         self.seeds = seeds
-        self._arrays = place(plan, lambda n: backend.empty((n,), "uint8"))
+        self._frozen, self._fixed = frozen, plan.fixed() if frozen else set()
+        self._arrays = place(plan, lambda n: backend.empty((n,), "uint8"), self._fixed)
         self._entries = [backend.empty(v.shape, v.dtype) for v in plan.inputs]
         self._arrays.update(zip(plan.inputs, self._entries, strict=True))
         blocks: dict[str, Any] = {}
         for _ in range(2):  # a scratch block that a later call makes larger serves the earlier ones the second time
-            self.steps = [self._bind(call, backend, blocks) for call in plan.calls]
+            self._once: list[Callable[[], Any]] = []
+            self.steps = [self._each_run(call, backend, blocks) for call in plan.calls]
         self._run_all = backend.repeat([run for step in self.steps for run in step])
         self._results = [self._array(v) for v in plan.results]
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Compute what is computed once, from the parameters' values of now."""
+        for call in self._once:
+            call()
 
     def run(self, inputs: tuple[Array, ...]) -> list[Array]:
         """The step on these inputs."""
@@ -57,6 +69,14 @@ class Replay:
             return shaped(_flat(self._array(item.alias)), item.shape)
         return item.array
 
+    def _each_run(self, call: Call, backend: Backend, blocks: dict[str, Any]) -> list[Run]:
+        """The call's part of a run; nothing of one whose results are fixed, which is made once."""
+        runs = self._bind(call, backend, blocks)
+        if self._frozen and all(v is None or v in self._fixed for v in call.outputs):
+            self._once += [run.call for run in runs]
+            return []
+        return runs
+
     def _bind(self, call: Call, backend: Backend, blocks: dict[str, Any]) -> list[Run]:
         inputs = tuple(self._array(item) for item in call.inputs)
         outputs = tuple(self._array(v) for v in call.outputs)
@@ -80,7 +100,9 @@ class Replay:
         if outputs:
             options["out"] = outputs[0] if len(outputs) == 1 else outputs
         if call.live is None:
-            return [Run(call) for call in backend.bind(call.op, inputs, options, blocks)]
+            kept = self._frozen and all(v.owner in self._fixed for v in list(call.values())[1:])
+            once = self._once if kept else None
+            return [Run(call) for call in backend.bind(call.op, inputs, options, blocks, once)]
         function, live = getattr(backend, call.op), call.live
         return [Run(lambda: function(*inputs, **options, **live()), "live")]
 

@@ -159,7 +159,8 @@ class Trainer:
 
     def _finish_epoch(self, validation: tuple[Any, Any] | None, epochs: int, progress: Progress) -> None:
         tally, seconds = self._tally, self._tally.seconds
-        seen = None if validation is None else evaluate(self.model, *validation, loss=self.loss)
+        plans = self._compiled is not None
+        seen = None if validation is None else evaluate(self.model, *validation, loss=self.loss, compile=plans)
         epoch = Epoch(
             self._epoch + 1, tally.loss, tally.accuracy, None if seen is None else seen.loss,
             None if seen is None else seen.accuracy, tally.lr, seconds, tally.images / max(seconds, 1e-9),

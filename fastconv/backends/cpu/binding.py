@@ -20,15 +20,19 @@ class CpuBinding(HostMemory):
     """The part of the contract that makes calls cheap to repeat."""
 
     def bind(
-        self, op: str, inputs: Sequence[Any], options: Mapping[str, Any], blocks: Blocks
-    ) -> list[Callable[[], Any]]:
+        self, op: str, inputs: Sequence[Any], options: Mapping[str, Any], blocks: Blocks,
+        once: list[Callable[[], Any]] | None = None,
+    ) -> list[Callable[[], Any]]:  # fmt: skip
         function = getattr(self, op)
         call = partial(function, *inputs, **options)
         if getattr(function, "launches", False) and all(map(_lies_in_order, inputs)):
             try:
-                return [bound(kernel, arguments) for kernel, arguments in record(call, blocks)]
+                prepared, launches = record(call, blocks, fixed=once is not None)
             except CannotRecord:
-                pass
+                return [call]
+            if once is not None:
+                once += [bound(*launch) for launch in prepared]
+            return [bound(*launch) for launch in launches]
         return [call]
 
     def repeat(self, runs: Sequence[Run]) -> Callable[[], None]:

@@ -17,7 +17,7 @@ from ..algorithms import Algorithm, accepts_all, choose, declines_groups, listed
 from ..base import Candidate
 from ..checks import require, require_activation, require_conv2d, require_direction, require_float
 from ..host import HostMemory, as_channels_last, result
-from ..launch import launch, launches, made_of_calls
+from ..launch import lasting, launches, made_of_calls, prepare
 from ..workspace import scratch
 from . import conv2d_dots as dots
 from . import conv2d_few as few
@@ -42,8 +42,8 @@ class CpuConv2d(HostMemory):
         require_activation("conv2d", activation)
         dtype = require_conv2d("conv2d", g, x=x, w=w, b=b)
         if b is None:
-            b = scratch("conv2d bias", (g.OC,), dtype)
-            launch(b.fill, 0)
+            b = lasting("conv2d bias", (g.OC,), dtype)
+            prepare(b.fill, 0)
         y = result("conv2d", out, g.y_shape, dtype)
         run = _choose(g, "forward", algorithm, dtype)
         relu = activation == "relu"

@@ -10,8 +10,7 @@ import numpy.typing as npt
 from ...geometry import Conv2dGeometry
 from ...kernels.cpu import conv2d as kernels
 from ...kernels.cpu.conv2d.few import MOST_FILTERS, form
-from ..launch import launch, launches
-from ..workspace import scratch
+from ..launch import lasting, launch, launches, prepare
 
 Array = npt.NDArray[Any]
 
@@ -31,8 +30,8 @@ def declines(g: Conv2dGeometry) -> str | None:
 @launches
 def forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry, relu: bool = False) -> None:
     """y = b + conv(x, w), its negative values 0 where `relu` says so; y, x, w channels-last."""
-    packed = scratch("conv2d filters", (g.C, g.KH, g.KW, g.OC), w.dtype)
-    launch(np.copyto, packed, w.transpose(3, 1, 2, 0))
+    packed = lasting("conv2d filters", (g.C, g.KH, g.KW, g.OC), w.dtype)
+    prepare(np.copyto, packed, w.transpose(3, 1, 2, 0))
     sizes = (g.N, g.H, g.W, g.C, g.OH, g.OW, g.OC), (g.KH, g.KW, g.PH, g.PW, g.DH, g.DW)
     p = *sizes, int(relu), form(g.OC, x.itemsize)
     launch(kernels.conv2d_few_filters, y.reshape(-1), x.reshape(-1), packed.reshape(-1), b, p)

@@ -15,7 +15,7 @@ from ...kernels.cpu.conv2d.tiles import SLICES
 from ...kernels.cpu.micro import LISTED, PACKED, RELU, ROWS, STREAM, best_width, block_of
 from ...kernels.cpu.pack import pack, packed_size, pad
 from ...kernels.cpu.simd import VECTOR_BYTES
-from ..launch import launch
+from ..launch import lasting, launch, prepare
 from ..workspace import scratch
 from .conv2d_regions import Lines, Region, margins, regions_of
 from .conv2d_runs import Run, in_bytes, list_steps, runs_of
@@ -115,10 +115,10 @@ class TilePlan:
         _, _, (G, columns, _, _), (_, group_bytes, _) = self.p
         lanes = VECTOR_BYTES // y.itemsize
         start = bias if bias is not None and columns % lanes == 0 else _padded_bias(bias, G, columns, y.dtype)
-        packed = scratch("conv2d filters", (G, group_bytes // w.itemsize), w.dtype)
+        packed = lasting("conv2d filters", (G, group_bytes // w.itemsize), w.dtype)
         if packed.size:
             for group, filters in enumerate(w.reshape(G, -1)):
-                launch(pack, packed[group], filters, self.taps, self.pack)
+                prepare(pack, packed[group], filters, self.taps, self.pack)
         walk = LISTED if len(self.places) else PACKED
         micro = tuple(block_of(walk, y.itemsize, width) for width in self.widths)
         launch(
@@ -137,10 +137,10 @@ class TilePlan:
 def _padded_bias(bias: Array | None, G: int, columns: int, dtype: Any) -> Array:
     """For each group the bias, or zeros, in whole vectors."""
     lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
-    start = scratch("conv2d start", (G, -(-columns // lanes) * lanes), dtype)
-    launch(start.fill, 0)
+    start = lasting("conv2d start", (G, -(-columns // lanes) * lanes), dtype)
+    prepare(start.fill, 0)
     if bias is not None:
-        launch(np.copyto, start[:, :columns], bias.reshape(G, columns))
+        prepare(np.copyto, start[:, :columns], bias.reshape(G, columns))
     return start
 
 

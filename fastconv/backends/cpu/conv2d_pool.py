@@ -12,7 +12,7 @@ from ...kernels.cpu import conv2d as kernels
 from ...kernels.cpu.conv2d.pooled_weight import PERMUTES
 from ..checks import require, require_activation, require_float
 from ..host import Array, HostMemory, as_channels_last, as_flat, result
-from ..launch import launch, launches, made_of_calls
+from ..launch import lasting, launch, launches, made_of_calls, prepare
 from ..workspace import scratch
 from .conv2d_pool_plan import (
     backward_plan,
@@ -47,19 +47,20 @@ class CpuConv2dPool(HostMemory):
         require(op, "x", x, g.x_shape, dtype)
         require(op, "w", w, g.w_shape, dtype)
         if b is None:
-            b = scratch("conv2d bias", (g.OC,), dtype)
-            launch(b.fill, 0)
+            b = lasting("conv2d bias", (g.OC,), dtype)
+            prepare(b.fill, 0)
         require(op, "b", b, (g.OC,), dtype)
         y = result(op, out and out[0], flat_shape(pool) if flat else pool.y_shape, dtype)
         kept = result(op, out and out[1], *_kept(pool, kind)) if keep else None
         plan = forward_plan(g, pool, kind, activation, keep, flat)
-        packed, start, room = (
-            scratch(f"conv2d pool {name}", (size,), dtype)
-            for name, size in (("filters", plan.packed), ("start", plan.start), ("room", plan.room))
+        packed, start = (
+            lasting(f"conv2d pool {name}", (size,), dtype)
+            for name, size in (("filters", plan.packed), ("start", plan.start))
         )
+        prepare(kernels.conv2d_pool_filters, packed, start, _flat(w), b.reshape(-1), plan.p)
+        room = scratch("conv2d pool room", (plan.room,), dtype)
         results = y.reshape(-1) if flat else as_flat(y), _bytes(_NOTHING if kept is None else kept)
-        given = _flat(x), _flat(w), b.reshape(-1)
-        launch(kernels.conv2d_pool_forward, *results, *given, packed, start, room, plan.tile, plan.p)
+        launch(kernels.conv2d_pool_forward, *results, _flat(x), packed, start, room, plan.tile, plan.p)
         return y, kept
 
     def declines_fusion(self, g: Conv2dGeometry, pool: Pool2dGeometry, kind: str, dtype: Any) -> str | None:

@@ -4,7 +4,7 @@ from .direct import conv2d_backward_data, conv2d_backward_weight, conv2d_forward
 from .few import conv2d_few_filters
 from .narrow import conv2d_backward_data_narrow
 from .pixels import conv2d_weight_by_pixels
-from .pooled import conv2d_pool_forward
+from .pooled import conv2d_pool_filters, conv2d_pool_forward
 from .pooled_backward import conv2d_pool_backward, conv2d_pool_weight_of_largest
 from .tiles import conv2d_tiles
 from .weight import conv2d_weight_by_channels
@@ -19,6 +19,7 @@ __all__ = [
     "conv2d_few_filters",
     "conv2d_forward",
     "conv2d_pool_backward",
+    "conv2d_pool_filters",
     "conv2d_pool_forward",
     "conv2d_pool_weight_of_largest",
     "conv2d_tiles",

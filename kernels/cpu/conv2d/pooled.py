@@ -37,19 +37,24 @@ ZERO = np.float32(0)
 
 
 @kernel
-def conv2d_pool_forward(y, kept, x, w, b, packed, start, room, tile, p):
-    """Fill flat y and kept (as bytes).
-
-    Args:
-        x, w [OC, KH, KW, C], b [OC]: flat. packed, start: scratch for the blocks of w and b.
-        room: scratch for the rows of x. tile: the address of the tile's form.
-    """
+def conv2d_pool_filters(packed, start, w, b, p):
+    """Fill the blocks of filters and of the bias, flat, from w [OC, KH, KW, C] and b [OC]."""
     clear(address(start), start.size * 4)
     if p[14] == 1:
         _pack(packed, w, p)
         start[: len(b)] = b
     else:
         _pack_twice(packed, start, w, b, p)
+
+
+@kernel
+def conv2d_pool_forward(y, kept, x, packed, start, room, tile, p):
+    """Fill flat y and kept (as bytes).
+
+    Args:
+        x: flat. packed, start: as conv2d_pool_filters leaves them. room: scratch for the rows of x.
+        tile: the address of the tile's form.
+    """
     args = address(y), address(kept), address(x), address(packed), address(start), address(room), tile, p
     parallel_for(_bands, p[16], (*args, y, room))
 
