@@ -170,6 +170,30 @@ def test_evaluation_leaves_modes_and_the_random_stream_as_they_were():
     assert random.get_state() == stream
 
 
+class Pickier(fc.nn.Module):
+    """Looks at values, which a plan cannot."""
+
+    def __init__(self):
+        super().__init__()
+        self.inside = small_net()
+
+    def forward(self, x):
+        y = self.inside(x)
+        return y if y.numpy().max() < 100 else y * 0
+
+
+@pytest.mark.parametrize("make", [small_net, Pickier, lambda: Sequential(Flatten(), ReLU())])
+@pytest.mark.parametrize("device", ["reference", "cpu"])
+def test_evaluation_as_a_plan_is_the_eager_one(make, device):
+    if fc.available()[device] != "ready":
+        pytest.skip(f"the {device} backend is not ready: {fc.available()[device]}")
+    with fc.use(device):
+        model = make()
+        plan, eager = (evaluate(model, *stripes(47), batch_size=10, compile=compile) for compile in (True, False))
+    assert plan.loss == pytest.approx(eager.loss, rel=1e-5)
+    np.testing.assert_array_equal(plan.confusion, eager.confusion)
+
+
 # Stopping and going on ------------------------------------------------------------------------------------------------
 
 
