@@ -55,7 +55,8 @@ def test_help_lists_what_there_is():
     named = set(re.findall(r"fc\.(\w+)", fc.__doc__))
     assert {"use", "Trainer", "compile", "nn", "Function", "lectures"} <= named
     assert not [name for name in named if not hasattr(fc, name)]
-    assert all(hasattr(fc.models, name) for name in re.search(r"whole networks: (.*)", fc.__doc__)[1].split(", "))
+    networks = re.search(r"whole networks, (.*)", fc.__doc__)[1]
+    assert all(hasattr(fc.models, name) for name in re.findall(r"[A-Z]\w+", networks))
 
 
 def test_the_lectures_params():
