@@ -9,10 +9,11 @@ from typing import Any, TypeVar, overload
 
 from . import random
 from .errors import ArgumentError, DataError
+from .json_files import read_arrays, write_arrays
 from .models import MODELS, build
 from .nn import init
 from .nn.module import Module
-from .tensor_files import Arrays, Path_, malformed, read_tensors, write_tensors
+from .tensor_files import Arrays, Path_, malformed
 
 FORMAT = "fastconv-model-1"
 
@@ -20,7 +21,7 @@ M = TypeVar("M", bound=Module)
 
 
 def save(model: Module, path: Path_) -> None:
-    """Write the values of `model` to a safetensors file, which is replaced as a whole.
+    """Write the values of `model` to a safetensors file, which is replaced as a whole; under a .json name as JSON.
 
     The file of a network from `fc.models` also holds its name and its constructor's options, so that `fc.load(path)`
     and the command line can build it.
@@ -34,7 +35,7 @@ def save(model: Module, path: Path_) -> None:
     name = getattr(model, "name", None)
     if isinstance(name, str) and MODELS.get(name) is type(model):
         metadata |= {"model": name, "config": json.dumps(model.config)}
-    write_tensors(path, model.state_dict(), metadata)
+    write_arrays(path, model.state_dict(), metadata)
 
 
 @overload
@@ -63,7 +64,7 @@ def load(model: Any, path: Path_ | None = None) -> Module:
     if isinstance(model, str) or path is None:
         raise ArgumentError("load: give a model and a path, or a path alone")
     path = Path(path)
-    arrays, metadata = read_tensors(path)
+    arrays, metadata = read_arrays(path)
     if metadata.get("format") != FORMAT:
         raise malformed(path, f"its format is {metadata.get('format')!r}, not {FORMAT!r}")
     if model is None:

@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from .json_files import looks_like_json, read_arrays, write_arrays
 from .tensor_files import (
     Arrays,
     Path_,
     looks_like_tensors,
     malformed,
     read_capped,
-    read_tensors,
-    write_tensors,
     write_whole,
 )
 
@@ -35,7 +34,8 @@ _FLOATS = ("f2", "f4", "f8")
 
 
 def write_params(path: Path_, params: Mapping[str, Any]) -> None:
-    """Write arrays by name: a name ending in .pkl as the lectures' code reads it, any other as safetensors.
+    """Write arrays by name: a name ending in .pkl as the lectures' code reads it, in .json as JSON, any other as
+    safetensors.
 
     The file is replaced as a whole. A params.pkl needs a NumPy in the reading program that knows the writer's module
     names: 1.26 or newer.
@@ -44,18 +44,19 @@ def write_params(path: Path_, params: Mapping[str, Any]) -> None:
     if Path(path).suffix == ".pkl":
         write_whole(path, pickle.dumps(arrays, protocol=4))
     else:
-        write_tensors(path, arrays, {"format": "fastconv-params-1"})
+        write_arrays(path, arrays, {"format": "fastconv-params-1"})
 
 
 def read_params(path: Path_) -> Arrays:
-    """Arrays by name out of a params.pkl or a safetensors file; the content decides, not the name.
+    """Arrays by name out of a params.pkl, a JSON or a safetensors file; the content decides, not the name.
 
     Raises:
         DataError: the file is missing, too large, or anything but a dict of floating-point arrays.
     """
     path = Path(path)
     data = read_capped(path, MAX_PICKLE)
-    arrays = read_tensors(path)[0] if looks_like_tensors(data) else _read_pickle(path, data)
+    known = looks_like_tensors(data) or looks_like_json(data)
+    arrays = read_arrays(path)[0] if known else _read_pickle(path, data)
     if not arrays:
         raise malformed(path, "it holds no arrays")
     for name, array in arrays.items():

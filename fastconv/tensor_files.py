@@ -109,9 +109,13 @@ def _check_header(path: Path, data: bytes) -> dict[str, str]:
     """Check everything the header claims against the file; returns its metadata."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > MAX_HEADER or 8 + length > len(data):
-        raise malformed(path, f"a header of {length} bytes in a file of {len(data)}, at most {MAX_HEADER} allowed")
+        raise malformed(
+            path,
+            f"no safetensors; its first bytes claim a header of {length} bytes in a file of {len(data)}, at most "
+            f"{MAX_HEADER} allowed",
+        )
     try:
-        header = json.loads(data[8 : 8 + length].decode(), object_pairs_hook=_without_twins)
+        header = json.loads(data[8 : 8 + length].decode(), object_pairs_hook=without_twins)
     except (ValueError, RecursionError) as error:
         raise malformed(path, f"its header: {error}") from error
     if not isinstance(header, dict):
@@ -137,7 +141,8 @@ def _metadata(path: Path, entries: Any) -> dict[str, str]:
     return own
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict; raises ValueError where it has a name twice."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name stands there twice")

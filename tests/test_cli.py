@@ -17,7 +17,7 @@ import fastconv as fc
 from fastconv.backends import select
 from fastconv.cli.app import COMMANDS, app
 from fastconv.cli.images import read_image
-from fastconv.cli.recipes import IMAGES, RECIPES, network_of
+from fastconv.cli.recipes import IMAGES, RECIPES, make_optimizer, network_of
 
 FASTCONV = [sys.executable, "-m", "fastconv"]
 
@@ -109,6 +109,42 @@ def test_the_seed_decides_the_result(tmp_path):
     a, b, c = (fc.load(tmp_path / name / "model.safetensors").state_dict() for name in "abc")
     np.testing.assert_array_equal(a["conv1.weight"], b["conv1.weight"])
     assert (a["conv1.weight"] != c["conv1.weight"]).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ([], "Adam(of 6 parameters, lr=0.003, weight_decay=0.0,"),
+        (["--lr", "0.5"], "Adam(of 6 parameters, lr=0.5,"),
+        (["--optimizer", "adadelta"], "Adadelta(of 6 parameters, lr=1.0, weight_decay=0.0, rho=0.95,"),
+        (
+            ["--optimizer", "adadelta", "--weight-decay", "0.0001"],
+            "Adadelta(of 6 parameters, lr=1.0, weight_decay=0.0001,",
+        ),
+        (["--optimizer", "sgd", "--momentum", "0.5"], "SGD(of 6 parameters, lr=0.01, weight_decay=0.0, momentum=0.5,"),
+        (["--optimizer", "momentum"], "SGD(of 6 parameters, lr=0.01, weight_decay=0.0, momentum=0.9, nesterov=False"),
+        (
+            ["--optimizer", "nesterov", "--lr", "0.1"],
+            "SGD(of 6 parameters, lr=0.1, weight_decay=0.0, momentum=0.9, nes",
+        ),
+        (["--optimizer", "adamw"], "AdamW(of 6 parameters, lr=0.001, weight_decay=0.01,"),
+    ],
+)
+def test_the_trainers_text_fields(given, made, monkeypatch):
+    """ConvNetJS's page: Adadelta, or SGD with momentum; learning rate, momentum, batch size and weight decay."""
+    seen = []
+
+    def make(*arguments):
+        seen.append(make_optimizer(*arguments))
+        return seen[0]
+
+    monkeypatch.setattr("fastconv.cli.recipes.make_optimizer", make)
+    train(*given, "--batch-size", "4", "--schedule", "none")
+    assert repr(seen[0]).startswith(made)
+
+
+def test_momentum_for_an_optimizer_without_one_is_refused():
+    assert "--momentum is for sgd, momentum and nesterov; adam has none" in train("--momentum", "0.9", code=1)
 
 
 def test_eager_and_compiled_training_agree(tmp_path):

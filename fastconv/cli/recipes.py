@@ -65,26 +65,31 @@ def network_of(model: str, data: str, options: Mapping[str, Any] | None = None) 
     return build(model, shape | chosen.options | dict(options or {}))
 
 
-def make_optimizer(name: str, params: Any, lr: float, weight_decay: float | None = None) -> Optimizer:
-    """The optimizer that --optimizer names; its own weight decay where None is given.
+def make_optimizer(
+    name: str, params: Any, lr: float | None, weight_decay: float | None = None, momentum: float | None = None
+) -> Optimizer:
+    """The optimizer that --optimizer names; what is None is as the optimizer itself has it, a momentum 0.9.
 
     Raises:
-        ArgumentError: there is no such one.
+        ArgumentError: there is no such one, or it has no momentum and one was given.
     """
     from .. import optim
 
-    decay: dict[str, Any] = {} if weight_decay is None else {"weight_decay": weight_decay}
-    known: dict[str, Callable[[], Optimizer]] = {
-        "sgd": lambda: optim.SGD(params, lr, **decay),
-        "momentum": lambda: optim.SGD(params, lr, momentum=0.9, **decay),
-        "nesterov": lambda: optim.SGD(params, lr, momentum=0.9, nesterov=True, **decay),
-        "adagrad": lambda: optim.AdaGrad(params, lr, **decay),
-        "rmsprop": lambda: optim.RMSprop(params, lr, **decay),
-        "adadelta": lambda: optim.Adadelta(params, lr, **decay),
-        "adam": lambda: optim.Adam(params, lr, **decay),
-        "adamw": lambda: optim.AdamW(params, lr, **decay),
+    known: dict[str, tuple[Callable[..., Optimizer], dict[str, Any]]] = {
+        "sgd": (optim.SGD, {"momentum": 0.0}),
+        "momentum": (optim.SGD, {"momentum": 0.9}),
+        "nesterov": (optim.SGD, {"momentum": 0.9, "nesterov": True}),
+        "adagrad": (optim.AdaGrad, {}),
+        "rmsprop": (optim.RMSprop, {}),
+        "adadelta": (optim.Adadelta, {"rho": 0.95}),  # as in Zeiler's paper and ConvNetJS
+        "adam": (optim.Adam, {}),
+        "adamw": (optim.AdamW, {}),
     }
-    return _chosen("--optimizer", name, known)()
+    make, options = _chosen("--optimizer", name, known)
+    if momentum is not None and "momentum" not in options:
+        raise ArgumentError(f"--momentum is for sgd, momentum and nesterov; {name} has none")
+    given = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+    return make(params, **options | {option: value for option, value in given.items() if value is not None})
 
 
 def make_schedule(name: str, optimizer: Optimizer, epochs: int, batches: int) -> Schedule | None:

@@ -22,10 +22,14 @@ def train(
     data_root: DataRoot = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images in a step.", min=1)] = None,
-    lr: Annotated[float | None, typer.Option(help="The first learning rate.")] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="The first learning rate; what suits the network or the optimizer unless given."),
+    ] = None,
     optimizer: Annotated[
         str | None, typer.Option(help="sgd, momentum, nesterov, adagrad, rmsprop, adadelta, adam or adamw.")
     ] = None,
+    momentum: Annotated[float | None, typer.Option(help="Of sgd, momentum or nesterov.")] = None,
     schedule: Annotated[
         str | None, typer.Option(help="none, multistep, step, exponential, cosine, onecycle or plateau.")
     ] = None,
@@ -62,10 +66,12 @@ def train(
     random.manual_seed(seed)
     from_data = {"input_dim": list(x.shape[1:]), "output_size": len(sets.classes(data))}
     network = build(model, from_data | chosen.options | constructor_options(option))
-    made = make_optimizer(
-        optimizer or chosen.optimizer, network.parameters(), chosen.lr if lr is None else lr,
-        chosen.weight_decay if weight_decay is None else weight_decay,
-    )  # fmt: skip
+    optimizer = optimizer or chosen.optimizer
+    if lr is None and optimizer.lower() == chosen.optimizer:
+        lr = chosen.lr
+    if weight_decay is None:
+        weight_decay = chosen.weight_decay
+    made = make_optimizer(optimizer, network.parameters(), lr, weight_decay, momentum)
     folder = out or Path("runs") / f"{model}-{data}"
     trainer = Trainer(
         network, made, seed=seed, checkpoint=folder / "checkpoints", compile=not eager,
