@@ -1,5 +1,6 @@
 """Every differentiable operation as a function, under PyTorch's names."""
 
+from .ops.batch_norm import batch_norm
 from .ops.conv2d import col2im, conv2d, im2col
 from .ops.dropout import dropout
 from .ops.linear import linear
@@ -9,7 +10,7 @@ from .ops.pool2d import avg_pool2d, global_avg_pool2d, global_max_pool2d, max_po
 from .ops.shape import concat, flatten, pad, reshape
 
 __all__ = [
-    "conv2d", "max_pool2d", "avg_pool2d", "global_max_pool2d", "global_avg_pool2d", "linear",
+    "conv2d", "max_pool2d", "avg_pool2d", "global_max_pool2d", "global_avg_pool2d", "linear", "batch_norm",
     "relu", "leaky_relu", "sigmoid", "tanh", "softmax", "dropout", "cross_entropy",
     "flatten", "reshape", "concat", "pad", "im2col", "col2im", "class_indices",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from .autograd.tensor import Tensor
 from .backends import select
 from .backends.base import Backend
 from .compiler.capture import Symbol, recorder
-from .compiler.compile import recorded_parameters
+from .compiler.compile import recorded_tensors
 from .compiler.plan import Value
 from .errors import ArgumentError, ShapeError, UnsupportedError
 from .nn.mode import evaluation_mode
@@ -112,7 +112,7 @@ def _recorded(model: Module, shapes: Sequence[tuple[int, ...]]) -> list[Row]:
     backend, dtype = _place(model)
     tape = recorder(backend)
     images = [Tensor(Symbol(tape, Value((1, *shape), np.dtype(dtype), "input")), tape) for shape in shapes]
-    with recorded_parameters(list(model.parameters()), model, tape):
+    with recorded_tensors([t for _, t in model.named_tensors()], model, tape):
         return _written_down(model, images)
 
 

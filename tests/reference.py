@@ -280,6 +280,52 @@ def _uniform(seed, i):
     return (z >> 40) / 2**24
 
 
+# Batch normalisation --------------------------------------------------------------------------------------------------
+
+
+def _by_channel(a):
+    """The elements of each channel of (N, C) or (N, C, H, W), as one row."""
+    return np.moveaxis(np.asarray(a, np.float64), 1, 0).reshape(a.shape[1], -1)
+
+
+def _from_channels(rows, shape):
+    return np.moveaxis(np.reshape(rows, (shape[1], shape[0], *shape[2:])), 0, 1).copy()
+
+
+def batch_norm_statistics(x):
+    """mean, var (over M), and var over M - 1."""
+    rows = _by_channel(x)
+    mean = np.array([row.sum() / row.size for row in rows])
+    squares = np.array([((row - m) ** 2).sum() for row, m in zip(rows, mean, strict=True)])
+    return mean, squares / rows.shape[1], squares / (rows.shape[1] - 1)
+
+
+def batch_norm(x, mean, var, gamma, beta, eps):
+    """gamma and beta are numbers or arrays (C,)."""
+    C = x.shape[1]
+    gamma, beta = np.broadcast_to(gamma, C), np.broadcast_to(beta, C)
+    rows = [
+        gamma[c] * (row - float(mean[c])) / np.sqrt(float(var[c]) + eps) + beta[c]
+        for c, row in enumerate(_by_channel(x))
+    ]
+    return _from_channels(rows, x.shape)
+
+
+def batch_norm_backward(dy, x, gamma, eps):
+    """dx, dgamma, dbeta where mean and variance are those of x: by the paper's chain of derivatives, step by step."""
+    gamma, dx, dgamma, dbeta = np.broadcast_to(gamma, x.shape[1]), [], [], []
+    for c, (d, row) in enumerate(zip(_by_channel(dy), _by_channel(x), strict=True)):
+        m, centred = row.size, row - row.mean()
+        std = np.sqrt((centred**2).mean() + eps)
+        dxhat = d * gamma[c]
+        dvar = (dxhat * centred).sum() * -0.5 / std**3
+        dmean = -dxhat.sum() / std - 2 * dvar * centred.mean()
+        dx.append(dxhat / std + dvar * 2 * centred / m + dmean / m)
+        dgamma.append((d * centred / std).sum())
+        dbeta.append(d.sum())
+    return _from_channels(dx, x.shape), np.array(dgamma), np.array(dbeta)
+
+
 # Loss -----------------------------------------------------------------------------------------------------------------
 
 

@@ -49,7 +49,7 @@ def arguments(function):
 
 class TestSignatures:
     def test_contract_is_small(self):
-        assert len(set(CONTRACT) - OPTIONAL) <= 30, "a method per layer is how god classes begin"
+        assert len(set(CONTRACT) - OPTIONAL) <= 36, "a method per layer is how god classes begin"
 
     def test_every_method_is_abstract_and_says_what_it_returns(self):
         for name, method in CONTRACT.items():

@@ -46,6 +46,15 @@ def results(backend):
         yield f"max backward {case.name}", backend.max_pool2d_backward(dy, argmax, g)
         yield f"average {case.name}", backend.avg_pool2d_forward(x, g)
         yield f"average backward {case.name}", backend.avg_pool2d_backward(dy, g)
+    for shape in ((9, 33, 20, 20), (5, 3, 130, 131), (300, 70)):
+        x, dy = backend.asarray(floats(rng, shape)), backend.asarray(floats(rng, shape))
+        mean, var = backend.batch_norm_statistics(x, None, None, momentum=0.1)
+        dx, dgamma, dbeta = backend.batch_norm_backward(dy, x, mean, var, None, eps=1e-5, batch_statistics=True)
+        y = backend.batch_norm_forward(x, mean, var, dgamma, dbeta, eps=1e-5)
+        for name, a in zip(
+            ("mean", "var", "y", "dx", "dgamma", "dbeta"), (mean, var, y, dx, dgamma, dbeta), strict=True
+        ):
+            yield f"batch norm {shape} {name}", a
     x, w, dy = (backend.asarray(floats(rng, shape)) for shape in ((130, 257), (65, 257), (130, 65)))
     yield "linear", backend.linear_forward(x, w, None)
     for name, a in zip(("dx", "dw", "db"), backend.linear_backward(dy, x, w), strict=True):

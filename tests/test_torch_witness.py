@@ -77,6 +77,18 @@ class TestFunctions:
         arrays = [rng.standard_normal(shape) for shape in ((3, 5), (4, 5), (4,))]
         agree(both(F.linear, torch.nn.functional.linear, *arrays))
 
+    @pytest.mark.parametrize("training", [True, False])
+    @pytest.mark.parametrize("shape", [(6, 5), (3, 5, 4, 7)])
+    def test_batch_norm(self, shape, training, rng):
+        running = rng.standard_normal(5), rng.uniform(0.5, 2, 5)
+        ours, theirs = [fc.tensor(a.copy()) for a in running], [torch.tensor(a.copy()) for a in running]
+        agree(both(
+            lambda x, w, b: F.batch_norm(x, *ours, w, b, training, 0.3, 0.01),
+            lambda x, w, b: torch.nn.functional.batch_norm(x, *theirs, w, b, training, 0.3, 0.01),
+            *(rng.standard_normal(s) for s in (shape, (5,), (5,))),
+        ))  # fmt: skip
+        agree([(a.numpy(), b.numpy()) for a, b in zip(ours, theirs, strict=True)])
+
     @pytest.mark.parametrize("reduction", ["mean", "sum"])
     def test_cross_entropy(self, reduction, rng):
         labels = rng.integers(0, 7, 9)
@@ -136,13 +148,14 @@ class TestTraining:
         """The same first weights, the same images: the same weights after ten steps of Adam in float64."""
         x, labels = rng.random((8, 1, 12, 12)), rng.integers(0, 5, 8)
         net = fc.nn.Sequential(
-            fc.nn.Conv2d(1, 4, 3, padding=1, dtype="float64"), fc.nn.ReLU(), fc.nn.MaxPool2d(2),
-            fc.nn.Conv2d(4, 6, 3, dtype="float64"), fc.nn.Tanh(), fc.nn.AvgPool2d(2), fc.nn.Flatten(),
-            fc.nn.Linear(24, 5, dtype="float64"),
+            fc.nn.Conv2d(1, 4, 3, padding=1, dtype="float64"), fc.nn.BatchNorm2d(4, dtype="float64"), fc.nn.ReLU(),
+            fc.nn.MaxPool2d(2), fc.nn.Conv2d(4, 6, 3, dtype="float64"), fc.nn.Tanh(), fc.nn.AvgPool2d(2),
+            fc.nn.Flatten(), fc.nn.Linear(24, 5, dtype="float64"),
         )  # fmt: skip
         twin = torch.nn.Sequential(
-            torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Conv2d(4, 6, 3),
-            torch.nn.Tanh(), torch.nn.AvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(24, 5),
+            torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
+            torch.nn.Conv2d(4, 6, 3), torch.nn.Tanh(), torch.nn.AvgPool2d(2), torch.nn.Flatten(),
+            torch.nn.Linear(24, 5),
         ).double()  # fmt: skip
         twin.load_state_dict({name: torch.tensor(value) for name, value in net.state_dict().items()})
         ours, theirs = fc.optim.Adam(net.parameters()), torch.optim.Adam(twin.parameters())

@@ -277,6 +277,40 @@ class Backend(ABC):
         The draw for an element depends on the seed and its place in memory only; the same call on dy is the backward.
         """
 
+    # Batch normalisation (Ioffe & Szegedy, arXiv 1502.03167) ---------------------------------------------------------
+    #
+    # Of every channel of x (N, C) or (N, C, H, W) over the other axes; M is how many elements that is. mean, var, gamma
+    # and beta are (C,); a gamma of None counts as ones, a beta of None as zeros. std is sqrt(var + eps).
+
+    @abstractmethod
+    def batch_norm_statistics(
+        self, x: Array, running_mean: Array | None, running_var: Array | None, *,
+        momentum: float, out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """mean = sum x / M and var = sum (x - mean)^2 / M, of M > 1 elements.
+
+        What is there of the running statistics moves in place: r = (1 - momentum) r + momentum s, where s is the mean,
+        and var M / (M - 1).
+        """
+
+    @abstractmethod
+    def batch_norm_forward(
+        self, x: Array, mean: Array, var: Array, gamma: Array | None, beta: Array | None, *,
+        eps: float, activation: str | None = None, out: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """y = act(gamma (x - mean) / std + beta)"""
+
+    @abstractmethod
+    def batch_norm_backward(
+        self, dy: Array, x: Array, mean: Array, var: Array, gamma: Array | None, *,
+        eps: float, batch_statistics: bool, out: tuple[Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array]:  # fmt: skip
+        """dx, dgamma = sum dy xhat and dbeta = sum dy, where xhat = (x - mean) / std.
+
+        batch_statistics: mean and var are those of x itself, dx = gamma / std (dy - (dbeta + xhat dgamma) / M); else
+        they are constants, dx = gamma / std dy.
+        """
+
     # Loss -------------------------------------------------------------------------------------------------------------
 
     @abstractmethod

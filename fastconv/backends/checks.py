@@ -112,6 +112,29 @@ def require_conv2d(op: str, g: Conv2dGeometry, **arrays: Array | None) -> np.dty
     return dtype
 
 
+def require_batch_norm(
+    op: str, x: Array, *, dy: Array | None = None, batch_statistics: bool = False, **channels: Array | None
+) -> np.dtype[Any]:
+    """The one floating type of x (N, C) or (N, C, H, W), dy of its shape, and arrays (C,).
+
+    batch_statistics: they are taken from x, which must have more than one element of a channel.
+    """
+    dtype = require_float(op, x=x, dy=dy, **channels)
+    if x.ndim not in (2, 4) or x.size == 0:
+        raise ShapeError(f"{op}: x must be (N, C) or (N, C, H, W) with at least one element, got {tuple(x.shape)}")
+    C = x.shape[1]
+    if batch_statistics and x.size == C:
+        raise ShapeError(
+            f"{op}: one element of a channel has no variance: use larger batches, or model.eval()  (x {tuple(x.shape)})"
+        )
+    if dy is not None:
+        require(op, "dy", dy, x.shape, dtype)
+    for name, a in channels.items():
+        if a is not None and tuple(a.shape) != (C,):
+            raise ShapeError(f"{op}: {name} must have shape ({C},), got {tuple(a.shape)}  (x {tuple(x.shape)})")
+    return dtype
+
+
 def require_linear(op: str, x: Array, w: Array, *, b: Array | None = None, dy: Array | None = None) -> np.dtype[Any]:
     """The one floating type of x (N, IN), w (OUT, IN), b (OUT) and dy (N, OUT)."""
     dtype = require_float(op, x=x, w=w, b=b, dy=dy)

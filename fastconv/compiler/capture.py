@@ -246,6 +246,10 @@ def _matmul(a: Any, b: Any, *, trans_a: bool = False, trans_b: bool = False) -> 
     return [((a.shape[1] if trans_a else a.shape[0], b.shape[0] if trans_b else b.shape[1]), a.dtype)]
 
 
+def _channels(x: Any) -> Spec:
+    return (x.shape[1],), x.dtype
+
+
 def _linear_backward(dy: Any, x: Any, w: Any, *, needs_dx: bool = True) -> list[Spec | None]:
     return [(x.shape, x.dtype) if needs_dx else None, (w.shape, w.dtype), (w.shape[:1], w.dtype)]
 
@@ -266,6 +270,9 @@ _RESULTS: dict[str, Callable[..., list[Spec | None]]] = {
     "linear_backward": _linear_backward,
     "activation_forward": lambda kind, x, **_: [(x.shape, x.dtype)],
     "activation_backward": lambda kind, dy, y, **_: [(y.shape, y.dtype)],
+    "batch_norm_statistics": lambda x, *_, **__: [_channels(x), _channels(x)],
+    "batch_norm_forward": lambda x, *_, **__: [(x.shape, x.dtype)],
+    "batch_norm_backward": lambda dy, x, *_, **__: [(x.shape, x.dtype), _channels(x), _channels(x)],
     "softmax_cross_entropy_forward": lambda logits, labels: [((), logits.dtype), (logits.shape, logits.dtype)],
     "softmax_cross_entropy_backward": lambda prob, labels: [(prob.shape, prob.dtype)],
     # Parameters and state change in place; the optimizer itself is called again at every run.

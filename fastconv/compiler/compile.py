@@ -16,12 +16,12 @@ from ..backends.base import Array, Backend
 from ..backends.precision import get_precision
 from ..backends.winograd import get_winograd
 from ..errors import ArgumentError, UnsupportedError
-from ..nn.module import Module
+from ..nn.module import Buffer, Module
 from ..ops.loss import class_indices, is_one_hot
 from ..optim.optimizer import Optimizer
 from .capture import Recorder, Symbol, recorder
 from .fuse import fuse
-from .plan import Call, Plan
+from .plan import Call, Plan, Role
 from .profile import Profile, measure
 from .replay import Replay
 from .watch import Watch
@@ -95,7 +95,7 @@ class Compiled:
     @contextmanager
     def _unchanged(self) -> Iterator[None]:
         state = [a for arrays in (self.optimizer.state.values() if self.optimizer else ()) for a in arrays]
-        kept = [(a, a.copy()) for a in [*(p.data for p in self._parameters()), *state]]
+        kept = [(a, a.copy()) for a in [*(t.data for t in self._tensors()), *state]]
         stream, steps = random.get_state(), self.optimizer.steps if self.optimizer else 0
         try:
             yield
@@ -110,7 +110,7 @@ class Compiled:
         """The model as the plans know it; without plans where it was changed."""
         if self._watch is None or self._watch.changed():
             self._replays.clear()
-            self._watch = Watch(self.model, self._parameters())
+            self._watch = Watch(self.model, self._tensors())
         return self._watch
 
     def _inputs(self, be: Backend, arrays: tuple[Any, ...]) -> tuple[Array, ...]:
@@ -135,16 +135,17 @@ class Compiled:
         self._last = replay
         return replay, inputs
 
-    def _parameters(self) -> list[Tensor]:
+    def _tensors(self) -> list[Tensor]:
+        """What outlives a step: the model's parameters and buffers, and what is trained beside them."""
         trained = self.optimizer.params if self.optimizer is not None else []
-        return [*self.model.parameters(), *trained]
+        return [*(t for _, t in self.model.named_tensors()), *trained]
 
     def _capture(self, be: Backend, inputs: tuple[Array, ...]) -> Replay:
         names = self._names(len(inputs))
         tape = recorder(be)
         state = random.get_state()
         try:
-            with recorded_parameters(self._parameters(), self.model, tape):
+            with recorded_tensors(self._tensors(), self.model, tape):
                 symbols = [tape.enter(a, "input", name) for a, name in zip(inputs, names, strict=True)]
                 results = self._step(tape, symbols)
         finally:
@@ -239,17 +240,18 @@ def _one_tensor(y: Any) -> Tensor:
 
 
 @contextmanager
-def recorded_parameters(params: list[Tensor], model: Module, tape: Recorder) -> Iterator[None]:
-    """Inside this block the parameters are symbols on the recorder, without gradients; then as they were before."""
-    names = {id(p): name for name, p in model.named_parameters()}
-    before = [(p, p.data, p.backend, p.grad) for p in {id(p): p for p in params}.values()]
+def recorded_tensors(tensors: list[Tensor], model: Module, tape: Recorder) -> Iterator[None]:
+    """Inside this block the tensors are symbols on the recorder, without gradients; then as they were before."""
+    names = {id(t): name for name, t in model.named_tensors()}
+    before = [(t, t.data, t.backend, t.grad) for t in {id(t): t for t in tensors}.values()]
     try:
-        for p, data, _, _ in before:
-            p.data, p.backend, p.grad = tape.enter(data, "parameter", names.get(id(p), "")), tape, None
+        for t, data, _, _ in before:
+            role: Role = "buffer" if isinstance(t, Buffer) else "parameter"
+            t.data, t.backend, t.grad = tape.enter(data, role, names.get(id(t), "")), tape, None
         yield
     finally:
-        for p, data, backend, grad in before:
-            p.data, p.backend, p.grad = data, backend, grad
+        for t, data, backend, grad in before:
+            t.data, t.backend, t.grad = data, backend, grad
 
 
 def _name_algorithms(plan: Plan, be: Backend) -> None:

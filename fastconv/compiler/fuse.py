@@ -7,7 +7,7 @@ from typing import Any
 from ..backends.base import Backend
 from .plan import Call, Plan, Value
 
-_WITH_EPILOGUE = ("conv2d_forward", "linear_forward")
+_WITH_EPILOGUE = ("conv2d_forward", "linear_forward", "batch_norm_forward")
 
 
 def fuse(plan: Plan, be: Backend) -> None:
@@ -19,18 +19,18 @@ def fuse(plan: Plan, be: Backend) -> None:
 
 
 def drop_unread(plan: Plan) -> None:
-    """Remove calls of which no result is read: nobody asked for that gradient."""
+    """Remove calls of which no result is read, such as a gradient that nobody asked for."""
     needed = {value.owner for value in plan.results}
     kept: list[Call] = []
     for call in reversed(plan.calls):
-        if call.phase == "update" or any(v is not None and v in needed for v in call.outputs):
+        if call.changes_state or any(v is not None and v in needed for v in call.outputs):
             kept.append(call)
             needed.update(value.owner for value in call.values())
     plan.calls[:] = reversed(kept)
 
 
 def activate_in_epilogue(plan: Plan) -> None:
-    """conv2d or linear followed by its activation: one call, the value is activated before it is stored."""
+    """conv2d, linear or batch norm followed by its activation: one call, the value is activated before it is stored."""
     uses, results = plan.uses(), {value.owner for value in plan.results}
     makers = {v: call for call in plan.calls for v in call.outputs if v is not None}
     for call in list(plan.calls):

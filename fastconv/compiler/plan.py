@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal
 
-Role = Literal["input", "parameter", "constant", "computed"]
+Role = Literal["input", "parameter", "buffer", "constant", "computed"]
 
 
 @dataclass(eq=False)
@@ -64,6 +64,11 @@ class Call:
         for value in _flat(self.inputs):
             if isinstance(value, Value):
                 yield value
+
+    @property
+    def changes_state(self) -> bool:
+        """Whether it changes what outlives the step, besides making its results."""
+        return self.phase == "update" or (self.op == "batch_norm_statistics" and self.inputs[1:] != (None, None))
 
     @property
     def geometry(self) -> Any:

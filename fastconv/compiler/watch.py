@@ -13,7 +13,7 @@ from ..nn.module import Module
 
 
 class Watch:
-    """A model's modules, their options, and the arrays of its parameters, as they are now.
+    """A model's modules, their options, and the arrays of its parameters and buffers, as they are now.
 
     modes: which modules were in training mode when `changed` was asked last.
 
@@ -21,13 +21,13 @@ class Watch:
     comparison of all their dictionaries, which stops at what is identical.
     """
 
-    def __init__(self, model: Module, params: Iterable[Tensor]) -> None:
+    def __init__(self, model: Module, tensors: Iterable[Tensor]) -> None:
         modules = [module for _, module in model.named_modules()]
         self._model = model
         self._attributes = [vars(module) for module in modules]
         self._look()
         self._modules = [(module, _options(module)) for module in modules]
-        self._arrays = [(p, p.data, p.requires_grad) for p in params]
+        self._arrays = [(t, t.data, t.requires_grad) for t in tensors]
 
     @property
     def backend(self) -> Backend:

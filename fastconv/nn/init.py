@@ -85,6 +85,12 @@ def zeros(shape: tuple[int, ...], dtype: Any = None) -> Array:
     return np.zeros(shape, _floating(dtype))
 
 
+def ones(shape: tuple[int, ...], dtype: Any = None) -> Array:
+    """All one, for scales."""
+    _require_room(shape)
+    return np.ones(shape, _floating(dtype))
+
+
 def _placeholder(shape: tuple[int, ...], dtype: Any) -> Array:
     """An array of this shape and type that takes no memory."""
     return np.broadcast_to(np.zeros((), _floating(dtype)), shape)

@@ -17,16 +17,33 @@ Observer = Callable[["Module", tuple[Any, ...], Any], None]
 _observers: ContextVar[tuple[Observer, ...]] = ContextVar("fastconv_observers", default=())
 
 
-class Parameter(Tensor):
-    """A tensor that an optimizer trains. A module finds its parameters by their type, in the order they were set."""
+class _Kept(Tensor):
+    """A tensor that belongs to a module, which finds it by its type, in the order in which attributes were set."""
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, requires_grad: bool) -> None:
         backend = select.current()
         given = data if init.is_unset() and hasattr(data, "dtype") else as_array(backend, data)
         own = backend.empty(given.shape, given.dtype)  # where vectors of kernels do not lie across cache lines
         if not init.is_unset():
             own[...] = given
-        super().__init__(own, backend, requires_grad=True)
+        super().__init__(own, backend, requires_grad=requires_grad)
+
+
+class Parameter(_Kept):
+    """A tensor that an optimizer trains."""
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, requires_grad=True)
+
+
+class Buffer(_Kept):
+    """A tensor that is saved, loaded and moved like a parameter, but that no optimizer trains: a running mean, say.
+
+    Layers change its array in place: a compiled step keeps working on the same one.
+    """
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, requires_grad=False)
 
 
 class Module:
@@ -40,7 +57,7 @@ class Module:
         def forward(self, x):
             return fc.functional.relu(self.conv(x))
 
-    Attributes may also be lists, tuples and dicts of parameters and modules.
+    Attributes may also be lists, tuples and dicts of parameters, buffers and modules.
     """
 
     training = True  # of the class too, so that a subclass that forgets super().__init__() works all the same
@@ -82,16 +99,31 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """All parameters by dotted name, in the order they were set; a shared one comes once."""
-        seen: set[int] = set()
-        for prefix, module in self.named_modules():
-            for name, value in module.own_parameters():
-                if id(value) not in seen:
-                    seen.add(id(value))
-                    yield f"{prefix}.{name}" if prefix else name, value
+        yield from self._named(Parameter)
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """All buffers by dotted name, in the order they were set; a shared one comes once."""
+        yield from self._named(Buffer)
+
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """All parameters and buffers: what is saved, loaded and moved."""
+        yield from self._named(_Kept)
 
     def parameters(self) -> list[Parameter]:
         """All parameters, in the order of `named_parameters`."""
         return [p for _, p in self.named_parameters()]
+
+    def buffers(self) -> list[Buffer]:
+        """All buffers, in the order of `named_buffers`."""
+        return [b for _, b in self.named_buffers()]
+
+    def _named(self, kind: type[M]) -> Iterator[tuple[str, M]]:
+        seen: set[int] = set()
+        for prefix, module in self.named_modules():
+            for name, value in _members(vars(module), kind):
+                if id(value) not in seen:
+                    seen.add(id(value))
+                    yield f"{prefix}.{name}" if prefix else name, value
 
     def multiplications(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
         """Multiplications of this layer's own forward pass, modules inside not counted."""
@@ -100,13 +132,13 @@ class Module:
     # Mode and gradients -----------------------------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode for this module and all inside it: dropout drops."""
+        """Training mode for this module and all inside it: dropout drops, batches are normalised by themselves."""
         for _, module in self.named_modules():
             module.training = mode
         return self
 
     def eval(self) -> Self:
-        """Evaluation mode: dropout lets everything through."""
+        """Evaluation mode: dropout lets everything through, batch normalisation takes its running statistics."""
         return self.train(False)
 
     def zero_grad(self) -> None:
@@ -115,34 +147,36 @@ class Module:
             p.grad = None
 
     def to(self, backend: str) -> Self:
-        """Move all parameters to another backend, in place. Make the optimizer afterwards: its arrays lie beside them.
+        """Move all parameters and buffers to another backend, in place.
+
+        Make the optimizer afterwards: its arrays lie beside the parameters.
 
         Raises:
             BackendError: there is no such backend, or it cannot be used here.
         """
         target = select.get(backend)
-        for p in self.parameters():
+        for _, p in self.named_tensors():
             p.data, p.backend, p.grad = target.asarray(p.numpy()), target, None
         return self
 
     # Values -----------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """All parameters' values as NumPy arrays by name, copied."""
-        return {name: p.numpy().copy() for name, p in self.named_parameters()}
+        """The values of all parameters and buffers as NumPy arrays by name, copied."""
+        return {name: p.numpy().copy() for name, p in self.named_tensors()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set all parameters, in place, after every name and shape was checked: all of them or none.
+        """Set all parameters and buffers, in place, after every name and shape was checked: all of them or none.
 
         Raises:
             ArgumentError: names are missing or unknown.
             ShapeError: a shape differs.
         """
-        own = dict(self.named_parameters())
+        own = dict(self.named_tensors())
         missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
         if missing or unknown:
             raise ArgumentError(
-                f"load_state_dict: these parameters are missing: {sorted(missing) or 'none'}; "
+                f"load_state_dict: these are missing: {sorted(missing) or 'none'}; "
                 f"these are not known to {type(self).__name__}: {sorted(unknown) or 'none'}"
             )
         for name, p in own.items():

@@ -1,5 +1,6 @@
 """The CPU backend: Numba kernels over channels-last NumPy arrays."""
 
+from .batch_norm import CpuBatchNorm
 from .binding import CpuBinding
 from .conv2d import CpuConv2d
 from .conv2d_pool import CpuConv2dPool
@@ -12,7 +13,16 @@ from .update import CpuUpdate
 
 
 class CpuBackend(
-    CpuBinding, CpuLayout, CpuConv2dPool, CpuConv2d, CpuLinear, CpuPool2d, CpuPointwise, CpuLoss, CpuUpdate
+    CpuBinding,
+    CpuLayout,
+    CpuConv2dPool,
+    CpuConv2d,
+    CpuLinear,
+    CpuPool2d,
+    CpuPointwise,
+    CpuBatchNorm,
+    CpuLoss,
+    CpuUpdate,
 ):
     """All threads of the CPU; kernels are compiled at first use and kept on disk."""
 

@@ -28,7 +28,7 @@ class CpuPointwise(HostMemory):
         require_activation("activation", kind)
         dtype = require_float(kind, x=x)
         y = result(kind, out, x.shape, dtype)
-        launch(kernels.activation_forward, as_flat(y), _in_order(x), KINDS[kind], float(slope))
+        launch(kernels.activation_forward, as_flat(y), in_order(x), KINDS[kind], float(slope))
         return y
 
     @launches
@@ -39,7 +39,7 @@ class CpuPointwise(HostMemory):
         dtype = require_float(kind, dy=dy, y=y)
         require(kind, "dy", dy, y.shape, dtype)
         dx = result(kind, out, y.shape, dtype)
-        launch(kernels.activation_backward, as_flat(dx), _in_order(dy), _in_order(y), KINDS[kind], float(slope))
+        launch(kernels.activation_backward, as_flat(dx), in_order(dy), in_order(y), KINDS[kind], float(slope))
         return dx
 
     @launches
@@ -50,10 +50,10 @@ class CpuPointwise(HostMemory):
         y = result("dropout", out, x.shape, dtype)
         # u = bits / 2^24 >= p, said in whole numbers; the product is exact.
         threshold = np.uint64(math.ceil(p * 2**24))
-        launch(kernels.dropout, as_flat(y), _in_order(x), 1 / (1 - p), np.uint64(seed % 2**64), threshold)
+        launch(kernels.dropout, as_flat(y), in_order(x), 1 / (1 - p), np.uint64(seed % 2**64), threshold)
         return y
 
 
-def _in_order(a: Array) -> Array:
+def in_order(a: Array) -> Array:
     """The elements in the order of channels-last memory, without a copy where they lie so."""
     return (as_channels_last(a) if a.ndim == 4 else np.ascontiguousarray(a)).reshape(-1)

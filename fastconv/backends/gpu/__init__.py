@@ -1,5 +1,6 @@
 """The GPU backend: CUDA C kernels, launched by CuPy, over channels-last arrays."""
 
+from .batch_norm import GpuBatchNorm
 from .conv2d_mma import GpuConv2dMma
 from .loss import GpuLoss
 from .pointwise import GpuPointwise
@@ -7,5 +8,5 @@ from .pool2d import GpuPool2d
 from .update import GpuUpdate
 
 
-class GpuBackend(GpuConv2dMma, GpuPool2d, GpuPointwise, GpuLoss, GpuUpdate):
+class GpuBackend(GpuConv2dMma, GpuPool2d, GpuPointwise, GpuBatchNorm, GpuLoss, GpuUpdate):
     """One NVIDIA GPU; kernels are compiled at first use and kept on disk."""

@@ -1,5 +1,6 @@
 """The specification: every operation in plain NumPy, close to its formula; slow and short on purpose."""
 
+from .batch_norm import ReferenceBatchNorm
 from .conv2d import ReferenceConv2d
 from .linear import ReferenceLinear
 from .loss import ReferenceLoss
@@ -9,7 +10,13 @@ from .update import ReferenceUpdate
 
 
 class ReferenceBackend(
-    ReferenceConv2d, ReferencePool2d, ReferenceLinear, ReferencePointwise, ReferenceLoss, ReferenceUpdate
+    ReferenceConv2d,
+    ReferencePool2d,
+    ReferenceLinear,
+    ReferencePointwise,
+    ReferenceBatchNorm,
+    ReferenceLoss,
+    ReferenceUpdate,
 ):
     """Plain NumPy, float32 and float64."""
 
