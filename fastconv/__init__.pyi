@@ -1,7 +1,9 @@
 from . import data as data
+from . import filters as filters
 from . import functional as functional
 from . import lectures as lectures
 from . import models as models
+from . import neighbours as neighbours
 from . import nn as nn
 from . import optim as optim
 from . import plots as plots

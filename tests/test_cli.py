@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from pictures import is_png
 from typer.testing import CliRunner
 
 import fastconv as fc
@@ -54,10 +55,6 @@ def saved(tmp_path):
     model = fc.models.SimpleConvNet((1, 8, 8), {"filter_num": 4, "filter_size": 3}, weight_init_std="he")
     fc.save(model, tmp_path / "net.safetensors")
     return tmp_path / "net.safetensors", model
-
-
-def is_png(path):
-    return path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
 # Starting up ----------------------------------------------------------------------------------------------------------
@@ -305,13 +302,18 @@ def test_activations_of_a_test_image_and_of_a_picture(saved, tmp_path):
     run("activations", saved[0], tmp_path / "digit.npy", "--out", tmp_path / "again.png", "--backend", "reference")
     assert is_png(tmp_path / "activations.png")
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "activations.png").read_bytes()
+    run("activations", saved[0], "--layer", "conv1", "--columns", "2", "--out", tmp_path / "two.png")
+    assert is_png(tmp_path / "two.png")
+    assert "its convolutions are conv1" in run("activations", saved[0], "--layer", "conv7", code=1)
 
 
 def test_warmup_runs_every_recipe(monkeypatch):
     few = {key: recipe for key, recipe in RECIPES.items() if key[1] == "digits"}
     monkeypatch.setattr("fastconv.cli.recipes.RECIPES", few)
     lines = run("warmup", "--backend", "reference").splitlines()
-    assert [line.split(":")[0] for line in lines[:-1]] == ["simple_convnet on digits", "lenet5 on digits"]
+    assert [line.split(":")[0] for line in lines[:-1]] == [
+        "simple_convnet on digits", "lenet5 on digits", "linear on digits",
+    ]  # fmt: skip
     assert lines[-1].startswith("ready after ")
 
 

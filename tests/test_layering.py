@@ -19,7 +19,7 @@ LAYERS = [
     ("autograd",),
     ("ops", "functional"),
     ("nn", "optim", "data"),
-    ("tensor_files", "json_files", "lecture_files"),
+    ("tensor_files", "json_files", "lecture_files", "filters", "neighbours"),
     ("models",),
     ("compiler", "training", "checkpoint", "plots", "summary", "warmup"),
     ("lectures",),

@@ -37,6 +37,8 @@ def parameter_count(model):
         (lambda: fc.models.LeNet5((3, 32, 32), activation="relu", pooling="max", channels=(32, 64)), 256_830),
         (lambda: fc.models.KerasMnist(), 1_413_834),
         (lambda: fc.models.ConvNetJS(), 22_466),
+        (lambda: fc.models.LinearClassifier(), 7_850),
+        (lambda: fc.models.LinearClassifier((3, 32, 32)), 30_730),
     ],
 )
 def test_parameter_counts_are_the_lectures(model, count):

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from pictures import is_png, shown
 
 import fastconv as fc
 from fastconv import plots
@@ -24,7 +25,7 @@ def on_reference():
 def drawn(monkeypatch):
     """The figures that were written, instead of PNG files."""
     figures = []
-    monkeypatch.setattr(plots, "_finish", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(plots.canvas, "finish", lambda figure, path: figures.append(figure))
     return figures
 
 
@@ -34,15 +35,6 @@ def history(validated=True):
         [Epoch(i, 1.0, a, 1.0 if validated else None, a - 0.1 if validated else None, 0.1, 1.0, 9.0)
          for i, a in enumerate(accuracies, start=1)]
     )  # fmt: skip
-
-
-def shown(figure):
-    """The images of all axes that have one, in order."""
-    return [axes.images[0] for axes in figure.axes if axes.images]
-
-
-def is_png(path):
-    return path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
 def test_the_accuracy_curve_is_drawn_as_in_the_lectures(drawn):
@@ -120,6 +112,25 @@ def test_activation_maps_of_a_model_without_an_activation(drawn, rng):
     pictures = shown(drawn[0])
     want = model[0](image[None].astype("float32")).numpy()[0]
     np.testing.assert_array_equal(pictures[-1].get_array(), want[-1])
+
+
+def test_activation_maps_of_a_deeper_layer(drawn, rng):
+    model = fc.nn.Sequential(fc.nn.Conv2d(1, 4, 3, padding=1), fc.nn.Conv2d(4, 3, 3), fc.nn.ReLU(), fc.nn.MaxPool2d(2))
+    image = rng.random((1, 8, 8), "float32")
+    plots.activation_maps(model, image, "unused.png", layer="1")
+    pictures = [np.asarray(p.get_array()) for p in shown(drawn[0])]
+    maps = fc.functional.relu(model[1](model[0](image[None]))).numpy()[0]
+    for picture, want in zip(pictures[1:], [*model[1].weight.numpy().mean(1), *maps], strict=True):
+        np.testing.assert_array_equal(picture, want)
+    with pytest.raises(fc.ArgumentError, match="no convolution '2'; its convolutions are 0, 1"):
+        plots.activation_maps(model, image, "unused.png", layer="2")
+
+
+def test_activation_maps_stop_before_a_second_convolution(drawn, rng):
+    model = fc.nn.Sequential(fc.nn.Conv2d(1, 1, 3, padding=1), fc.nn.Conv2d(1, 1, 3, padding=1), fc.nn.ReLU())
+    image = rng.random((1, 5, 5), "float32")
+    plots.activation_maps(model, image, "unused.png")
+    np.testing.assert_array_equal(shown(drawn[0])[-1].get_array(), model[0](image[None]).numpy()[0, 0])
 
 
 def test_a_model_without_a_convolution_is_refused(rng):

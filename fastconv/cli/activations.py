@@ -19,17 +19,22 @@ def activations(
     index: Annotated[int, typer.Option(help="Which of its test images.", min=0)] = 0,
     data_root: DataRoot = None,
     invert: Annotated[bool, typer.Option("--invert", help="The picture is dark on bright, as ink on paper.")] = False,
+    layer: Annotated[
+        str | None, typer.Option(help="A convolution by its name in `fastconv summary`; the first unless given.")
+    ] = None,
+    columns: Annotated[int, typer.Option(help="Filters in a row.", min=1)] = 8,
     out: Annotated[Path | None, typer.Option(help="The picture; activations.png beside FILE unless given.")] = None,
     backend: Backend = "cpu",
 ) -> None:
-    """Draw the filters of the first convolution and where each one fires on an image."""
+    """Draw the filters of a convolution and where each one fires on an image."""
     from ..backends import select
     from ..plots import activation_maps
 
     select.use(backend)
     network = load_network(file)
     path = out or file.with_name("activations.png")
-    activation_maps(network, _image(network.config["input_dim"], image, data, data_root, index, invert), path)
+    shown = _image(network.config["input_dim"], image, data, data_root, index, invert)
+    activation_maps(network, shown, path, layer=layer, nx=columns)
     typer.echo(f"wrote {path}")
 
 

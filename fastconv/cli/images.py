@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..data import sample_photo
 from ..errors import DataError, UnsupportedError
 
 Image = npt.NDArray[np.float32]
@@ -30,7 +31,7 @@ def read_image(path: Path, shape: Sequence[int], *, invert: bool = False, center
         DataError: the file is no picture, or there is nothing bright to center.
         UnsupportedError: a PNG or JPEG, and matplotlib, with which Pillow comes, is not installed.
     """
-    image = _from_npy(path) if path.suffix.lower() == ".npy" else _from_picture(path)  # [H, W, 1 or 3]
+    image = _from_file(path)
     if invert:
         image = 1 - image
     channels, height, width = shape
@@ -40,6 +41,23 @@ def read_image(path: Path, shape: Sequence[int], *, invert: bool = False, center
         image = np.repeat(image[:, :, :1], channels, axis=2)
     fitted = _resize(image, height, width) if center is None else _centered(path, image, height, width, center)
     return fitted.transpose(2, 0, 1)
+
+
+def read_photo(path: Path | None, side: int) -> Image:
+    """A picture, scikit-learn's photograph unless given, as (1 or 3, H, W) from 0 to 1, H and W at most `side`.
+
+    Raises:
+        DataError, UnsupportedError: as `read_image`.
+    """
+    image = sample_photo().transpose(1, 2, 0) if path is None else _from_file(path)
+    scale = min(side / max(image.shape[:2]), 1)
+    height, width = (max(round(scale * n), 1) for n in image.shape[:2])
+    return _resize(image, height, width).transpose(2, 0, 1)
+
+
+def _from_file(path: Path) -> Image:
+    """[H, W, 1 or 3]"""
+    return _from_npy(path) if path.suffix.lower() == ".npy" else _from_picture(path)
 
 
 def _from_npy(path: Path) -> Image:

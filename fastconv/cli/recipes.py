@@ -42,6 +42,9 @@ RECIPES = {
     ("lenet5", "cifar10"): Recipe(epochs=20, schedule="cosine"),
     ("keras_mnist", "mnist"): Recipe(epochs=5, schedule="cosine"),
     ("convnetjs", "cifar10"): Recipe(epochs=20, batch_size=50, schedule="cosine"),
+    ("linear", "digits"): Recipe(epochs=15, batch_size=50, lr=0.1, optimizer="momentum", schedule="cosine"),
+    ("linear", "mnist"): Recipe(epochs=5, lr=0.03, optimizer="momentum", schedule="cosine"),
+    ("linear", "cifar10"): Recipe(epochs=5, lr=0.01, optimizer="momentum", schedule="cosine"),
     # The paper's batch, rate, momentum and weight decay, on images that its filters were not made for.
     ("alexnet", "cifar10"): Recipe(
         epochs=30, batch_size=128, lr=0.01, optimizer="momentum", schedule="plateau", weight_decay=0.0005,

@@ -104,7 +104,8 @@ def _write(folder: Path, network: Module, history: History, first_filters: Any) 
     """The network, its history and, where matplotlib is installed, the pictures."""
     from ..checkpoint import save
     from ..errors import UnsupportedError
-    from ..plots import accuracy_curve, filter_show
+    from ..models import LinearClassifier
+    from ..plots import accuracy_curve, filter_show, templates
 
     save(network, folder / "model.safetensors")
     history.save(folder / "history.json")
@@ -115,6 +116,9 @@ def _write(folder: Path, network: Module, history: History, first_filters: Any) 
         if first_filters is not None:
             filter_show(_filters(network), before=first_filters, path=folder / "filters.png")
             written += ", filters.png"
+        elif isinstance(network, LinearClassifier):
+            templates(network, folder / "templates.png")
+            written += ", templates.png"
     except UnsupportedError as error:
         typer.echo(f"no {'pictures' if 'accuracy.png' not in written else 'filters'}: {error}")
     typer.echo(f"wrote {written} in {folder}")

@@ -14,12 +14,14 @@ from .catalog import NAMES, SPLITS, classes, load
 from .labels import one_hot
 from .loader import DataLoader
 from .mnist import load_mnist
+from .photos import sample_photo
 
 __all__ = [
     "NAMES",
     "SPLITS",
     "load",
     "load_mnist",
+    "sample_photo",
     "classes",
     "one_hot",
     "batches",
