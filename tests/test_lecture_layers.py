@@ -122,3 +122,40 @@ def test_a_chain_of_layers_gives_the_networks_own_gradient(rng):
     for i, layer in enumerate((chain[0], chain[3], chain[5]), start=1):
         np.testing.assert_allclose(layer.dW, grads[f"W{i}"], rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(layer.db, grads[f"b{i}"], rtol=1e-4, atol=1e-6)
+
+
+def test_convolution_has_the_lectures_attributes(rng):
+    """W b stride pad, and after a pass x col col_W dW db, with their shapes."""
+    W, b = rng.standard_normal((4, 3, 5, 5)), np.zeros(4)
+    layer = Convolution(W, b, stride=2, pad=1)
+    assert (layer.W is W, layer.b is b, layer.stride, layer.pad) == (True, True, 2, 1)
+    assert (layer.x, layer.dW, layer.db) == (None, None, None)
+    default = Convolution(W, b)
+    assert (default.stride, default.pad) == (1, 0)
+    x = rng.standard_normal((10, 3, 7, 7))
+    out = layer.forward(x)
+    layer.backward(np.ones_like(out))
+    assert out.shape == (10, 4, 3, 3)
+    np.testing.assert_array_equal(layer.x, x)
+    assert (layer.col.shape, layer.col_W.shape) == ((90, 75), (75, 4))
+    assert (layer.dW.shape, layer.db.shape) == (W.shape, b.shape)
+
+
+def test_pooling_has_the_lectures_attributes(rng):
+    """pool_h pool_w stride pad, and after a pass x and arg_max; 2x2 windows at stride 2 keep the channels."""
+    layer = Pooling(pool_h=2, pool_w=2, stride=2)
+    assert (layer.pool_h, layer.pool_w, layer.stride, layer.pad) == (2, 2, 2, 0)
+    assert Pooling(2, 2).stride == 1
+    x = np.array([[1, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 5, 2, 3]], "float32")[None, None]
+    assert layer.forward(x)[0, 0].tolist() == [[6, 8], [5, 3]]
+    assert layer.arg_max.tolist() == [3, 3, 3, 3]
+    np.testing.assert_array_equal(layer.x, x)
+    dx = layer.backward(np.array([[[[10, 20], [30, 40]]]], "float32"))
+    assert dx[0, 0].tolist() == [[0, 0, 0, 0], [0, 10, 0, 20], [0, 0, 0, 0], [0, 30, 0, 40]]
+
+
+def test_affine_and_softmax_with_the_lectures_backward_of_1(rng):
+    """The last layer's backward takes dout=1, and its gradient is (y - t) / N."""
+    last = SoftmaxWithLoss()
+    last.forward(np.array([[0.3, 2.9, 4.0]]), np.array([[0, 0, 1]]))
+    np.testing.assert_allclose(last.backward(dout=1), [[0.01821127, 0.24519181, 0.73659691 - 1]], rtol=1e-5)
