@@ -184,6 +184,25 @@ def test_lenet5_sees_the_digits_enlarged(tmp_path):
     assert "test accuracy: " in text
 
 
+def test_lenet5_of_1998_trains_goes_on_and_predicts(tmp_path):
+    pytest.importorskip("sklearn")
+    reference = ("--backend", "reference")
+    few = ("--limit", "20", "--schedule", "none", "--out", tmp_path, *reference)
+    run("train", "lenet5_original", *few, "--epochs", "1")
+    assert "epoch 2/2" in run("train", "lenet5_original", *few, "--epochs", "2", "--resume")
+    assert "test accuracy: " in run("evaluate", tmp_path / "model.safetensors", *reference)
+    np.save(tmp_path / "digit.npy", np.ones((32, 32), "float32"))
+    line = run("predict", tmp_path / "model.safetensors", tmp_path / "digit.npy", *reference)
+    shares = [float(part.split()[-2]) for part in line.split(",")]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(100, abs=1)
+
+
+def test_the_loss_can_be_chosen(tmp_path):
+    losses = {name: train("--loss", name, "--out", tmp_path).split("loss ")[1] for name in ("cross_entropy", "map")}
+    assert losses["cross_entropy"] != losses["map"]
+
+
 def test_without_matplotlib_the_network_is_written_all_the_same(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     text = train("--out", tmp_path / "a")
@@ -312,7 +331,7 @@ def test_warmup_runs_every_recipe(monkeypatch):
     monkeypatch.setattr("fastconv.cli.recipes.RECIPES", few)
     lines = run("warmup", "--backend", "reference").splitlines()
     assert [line.split(":")[0] for line in lines[:-1]] == [
-        "simple_convnet on digits", "lenet5 on digits", "linear on digits",
+        "simple_convnet on digits", "lenet5 on digits", "lenet5_original on digits", "linear on digits",
     ]  # fmt: skip
     assert lines[-1].startswith("ready after ")
 
@@ -336,6 +355,7 @@ def test_recipes_name_networks_and_data_sets_and_build():
         (["train", "lenet5", "--data", "stars"], "the data sets are digits, mnist, cifar10, got 'stars'"),
         (["train", "lenet5", "--backend", "abacus"], "there is no backend 'abacus'"),
         (["train", "lenet5", "--optimizer", "luck"], "--optimizer: 'luck' is not one of sgd, momentum"),
+        (["train", "lenet5", "--loss", "luck"], "--loss: 'luck' is not one of cross_entropy, map"),
         (["train", "lenet5", "--schedule", "luck"], "--schedule: 'luck' is not one of none, multistep"),
         (["train", "lenet5", "--augment", "flip,luck"], "--augment: 'luck' is not one of flip"),
         (["train", "lenet5", "--option", "channels"], "--option takes NAME=VALUE, got 'channels'"),

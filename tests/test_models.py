@@ -35,6 +35,7 @@ def parameter_count(model):
         (lambda: fc.models.LeNet5(), 61_706),
         (lambda: fc.models.LeNet5((3, 32, 32)), 62_006),
         (lambda: fc.models.LeNet5((3, 32, 32), activation="relu", pooling="max", channels=(32, 64)), 256_830),
+        (lambda: fc.models.LeNet5Original(), 60_000),
         (lambda: fc.models.KerasMnist(), 1_413_834),
         (lambda: fc.models.ConvNetJS(), 22_466),
         (lambda: fc.models.LinearClassifier(), 7_850),

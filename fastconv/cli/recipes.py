@@ -11,6 +11,7 @@ from ..errors import ArgumentError
 if TYPE_CHECKING:
     from ..data.batches import Transform
     from ..models.lecture_interface import LectureNetwork
+    from ..nn import Module
     from ..optim import Optimizer, Schedule
 
 
@@ -27,6 +28,7 @@ class Recipe:
     optimizer: str = "adam"
     schedule: str = "none"
     weight_decay: float | None = None
+    loss: str = "cross_entropy"
     augment: str = "none"
     scale: int = 1
     options: dict[str, Any] = field(default_factory=dict)
@@ -40,6 +42,8 @@ RECIPES = {
     ("lenet5", "digits"): Recipe(epochs=15, batch_size=50, lr=0.003, schedule="cosine", scale=4),
     ("lenet5", "mnist"): Recipe(epochs=10, lr=0.002, schedule="cosine"),
     ("lenet5", "cifar10"): Recipe(epochs=20, schedule="cosine"),
+    ("lenet5_original", "digits"): Recipe(15, batch_size=50, lr=0.003, schedule="cosine", loss="map", scale=4),
+    ("lenet5_original", "mnist"): Recipe(epochs=10, lr=0.003, schedule="cosine", loss="map"),
     ("keras_mnist", "mnist"): Recipe(epochs=5, schedule="cosine"),
     ("convnetjs", "cifar10"): Recipe(epochs=20, batch_size=50, schedule="cosine"),
     ("linear", "digits"): Recipe(epochs=15, batch_size=50, lr=0.1, optimizer="momentum", schedule="cosine"),
@@ -117,6 +121,18 @@ def make_schedule(name: str, optimizer: Optimizer, epochs: int, batches: int) ->
         "plateau": lambda: optim.ReduceLROnPlateau(optimizer, patience=2),
     }
     return _chosen("--schedule", name, known)()
+
+
+def make_loss(name: str) -> Module:
+    """The loss that --loss names.
+
+    Raises:
+        ArgumentError: there is no such one.
+    """
+    from .. import nn
+
+    known: dict[str, Callable[[], Module]] = {"cross_entropy": nn.CrossEntropyLoss, "map": nn.MAPLoss}
+    return _chosen("--loss", name, known)()
 
 
 def make_transform(names: str, side: int) -> Transform | None:

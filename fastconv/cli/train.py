@@ -34,6 +34,7 @@ def train(
         str | None, typer.Option(help="none, multistep, step, exponential, cosine, onecycle or plateau.")
     ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="How strongly weights are drawn towards 0.")] = None,
+    loss: Annotated[str | None, typer.Option(help="cross_entropy, or map (of LeNet-5 in 1998).")] = None,
     augment: Annotated[
         str | None, typer.Option(help="none, or any of flip, shift, crop, contrast, brightness, with commas between.")
     ] = None,
@@ -56,7 +57,7 @@ def train(
     from ..backends import select
     from ..models import build
     from ..training import Trainer, evaluate
-    from .recipes import make_optimizer, make_schedule, make_transform, recipe
+    from .recipes import make_loss, make_optimizer, make_schedule, make_transform, recipe
 
     select.use(backend)
     chosen = recipe(model, data)
@@ -75,6 +76,7 @@ def train(
     folder = out or Path("runs") / f"{model}-{data}"
     trainer = Trainer(
         network, made, seed=seed, checkpoint=folder / "checkpoints", compile=not eager,
+        loss=make_loss(loss or chosen.loss),
         schedule=make_schedule(schedule or chosen.schedule, made, epochs, sets.count_batches(len(x), batch_size)),
         transform=make_transform(augment or chosen.augment, x.shape[2]),
     )  # fmt: skip

@@ -13,20 +13,22 @@ from .googlenet import GoogLeNet, Inception
 from .keras_mnist import KerasMnist
 from .lecture_interface import LectureNetwork
 from .lenet5 import LeNet5
+from .lenet5_original import LeNet5Original
 from .linear import LinearClassifier
 from .simple_convnet import SimpleConvNet
 from .vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from .zfnet import ZFNet
 
 __all__ = [
-    "SimpleConvNet", "LeNet5", "KerasMnist", "ConvNetJS", "AlexNet", "ZFNet", "VGG", "VGG11", "VGG13", "VGG16", "VGG19",
-    "GoogLeNet", "Inception", "LinearClassifier", "AlphaGoPolicy", "Ensemble", "MODELS", "build",
+    "SimpleConvNet", "LeNet5", "LeNet5Original", "KerasMnist", "ConvNetJS", "AlexNet", "ZFNet",
+    "VGG", "VGG11", "VGG13", "VGG16", "VGG19", "GoogLeNet", "Inception", "LinearClassifier", "AlphaGoPolicy",
+    "Ensemble", "MODELS", "build",
 ]  # fmt: skip
 
 MODELS: dict[str, type[LectureNetwork]] = {
     network.name: network
     for network in (
-        SimpleConvNet, LeNet5, KerasMnist, ConvNetJS,
+        SimpleConvNet, LeNet5, LeNet5Original, KerasMnist, ConvNetJS,
         AlexNet, ZFNet, VGG11, VGG13, VGG16, VGG19, GoogLeNet, AlphaGoPolicy, LinearClassifier,
     )
 }  # fmt: skip

@@ -159,8 +159,8 @@ class LectureNetwork(Module):
         Costs two forward passes for each parameter: use a small network and a few images.
         """
         twin = deepcopy(self)
-        for p in twin.parameters():
-            p.data = p.backend.asarray(p.data, "float64")
+        for _, kept in twin.named_tensors():
+            kept.data = kept.backend.asarray(kept.data, "float64")
         x = np.asarray(x, "float64")
         return {
             name: self.params.view(

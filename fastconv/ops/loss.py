@@ -10,6 +10,7 @@ from ..autograd.function import Function
 from ..autograd.tensor import Tensor, as_tensor, as_tensors
 from ..backends.base import Array, Backend
 from ..errors import ArgumentError, DTypeError, ShapeError
+from .shape import concat
 
 
 class SoftmaxCrossEntropy(Function):
@@ -64,6 +65,23 @@ def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Tensor:
         raise ArgumentError(f"cross_entropy: reduction must be 'mean' or 'sum', got {reduction!r}")
     loss = SoftmaxCrossEntropy.apply(logits, labels)
     return loss if reduction == "mean" else loss * logits.shape[0]
+
+
+def map_loss(scores: Any, labels: Any, j: float = 0.1) -> Tensor:
+    """The mean over the batch of y[label] + log(exp(-j) + sum over classes of exp(-y)), with y = -scores.
+
+    scores (N, classes): minus the penalties y of all classes, distances of RBF units say; labels as cross_entropy's.
+    The first term pulls the right class's penalty down, the second pushes the others' up as long as they are not far
+    above j: the negative logarithm of the right class's probability beside a class of rubbish whose penalty is j.
+
+    LeCun, Bottou, Bengio & Haffner, Proceedings of the IEEE 86(11), 1998, equation 9, which says of j only that it is
+    positive. Without the second term it is their equation 8; with a large j it is cross_entropy(scores, labels).
+    """
+    scores = as_tensor(scores)
+    if scores.ndim != 2:
+        raise ShapeError(f"map_loss: scores must be (N, classes), got {scores.shape}")
+    rubbish = scores.constant(np.full((scores.shape[0], 1), -j))
+    return cross_entropy(concat([scores, rubbish], axis=1), class_indices(labels))
 
 
 def softmax(x: Any) -> Tensor:

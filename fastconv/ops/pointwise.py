@@ -45,3 +45,11 @@ def sigmoid(x: Any) -> Tensor:
 def tanh(x: Any) -> Tensor:
     """The hyperbolic tangent."""
     return Activation.apply(as_tensor(x), kind="tanh")
+
+
+def scaled_tanh(x: Any) -> Tensor:
+    """1.7159 tanh(2/3 x): 1 at 1, -1 at -1, and curved most there.
+
+    LeCun, Bottou, Bengio & Haffner, Proceedings of the IEEE 86(11), 1998, equation 6 and appendix A.
+    """
+    return tanh(as_tensor(x) * (2 / 3)) * 1.7159
