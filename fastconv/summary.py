@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from .compiler.plan import Value
 from .errors import ArgumentError, ShapeError, UnsupportedError
 from .nn.mode import evaluation_mode
 from .nn.module import Module, observe
+from .receptive_field import View, view_of, views
 from .tables import as_text
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Row:
     """One call of a layer: its dotted name, its kind, its output's shape, its own parameters, their bytes, and the
-    multiplications for one image."""
+    multiplications for one image.
+
+    receptive_field: (height, width) of the part of the image that one unit of the output sees, what lies outside the
+    image counted; None where it sees all of it, or that cannot be followed.
+    """
 
     name: str
     kind: str
@@ -35,15 +40,20 @@ class Row:
     parameters: int
     bytes: int
     multiplications: int
+    receptive_field: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Rows in the order in which the layers run. Printing it gives a table, `rich.print` a coloured one."""
+    """Rows in the order in which the layers run. Printing it gives a table, `rich.print` a coloured one.
+
+    receptive_fields: whether the table has a column of them.
+    """
 
     model: str
     input_shapes: tuple[tuple[int, ...], ...]
     rows: tuple[Row, ...]
+    receptive_fields: bool = False
 
     @property
     def parameters(self) -> int:
@@ -67,27 +77,35 @@ class Summary:
         from rich import box
         from rich.table import Table
 
-        sizes = " and ".join(" x ".join(map(str, shape)) for shape in self.input_shapes)
+        sizes = " and ".join(map(_sizes, self.input_shapes))
         title = f"{self.model}, input{'s' if len(self.input_shapes) > 1 else ''} {sizes}"
         table = Table(title=title, box=box.SIMPLE_HEAD, show_footer=True, title_justify="left")
         table.add_column("layer", footer="total")
         table.add_column("kind")
         table.add_column("output shape", justify="right")
+        if self.receptive_fields:
+            table.add_column("receptive\nfield", justify="right")
         table.add_column("parameters", justify="right", footer=f"{self.parameters:,}")
         table.add_column("bytes", justify="right", footer=f"{self.bytes:,}")
         table.add_column("multiplications\nof one image", justify="right", footer=f"{self.multiplications:,}")
         for row in self.rows:
-            shape = " x ".join(map(str, row.shape)) or "1"
+            shape = [_sizes(row.shape) or "1"]
+            if self.receptive_fields:
+                shape.append(_sizes(row.receptive_field or ()) or "-")
             counts = (f"{n:,}" if n else "-" for n in (row.parameters, row.bytes, row.multiplications))
-            table.add_row(row.name, row.kind, shape, *counts)
+            table.add_row(row.name, row.kind, *shape, *counts)
         return table
 
 
-def summary(model: Module, *input_shapes: Sequence[int]) -> Summary:
+def _sizes(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def summary(model: Module, *input_shapes: Sequence[int], receptive_fields: bool = False) -> Summary:
     """Follow one image, shape (C, H, W) or what else one item of a batch is, and write down every layer.
 
     One shape for each input of the model's forward. Nothing is computed, so large networks take no time either; only
-    where the model looks at values an image of zeros is run.
+    where the model looks at values an image of zeros is run. receptive_fields: give the printed table a column of them.
 
     A layer is a module without modules inside, or one with parameters of its own. The model is as it was afterwards.
 
@@ -103,8 +121,8 @@ def summary(model: Module, *input_shapes: Sequence[int]) -> Summary:
         try:
             rows = _recorded(model, shapes)
         except (UnsupportedError, TypeError):
-            rows = _written_down(model, [_zeros(model, shape) for shape in shapes])
-    return Summary(type(model).__name__, shapes, tuple(rows))
+            rows = [row for row, _ in _written_down(model, [_zeros(model, shape) for shape in shapes])]
+    return Summary(type(model).__name__, shapes, tuple(rows), receptive_fields)
 
 
 def _recorded(model: Module, shapes: Sequence[tuple[int, ...]]) -> list[Row]:
@@ -113,13 +131,19 @@ def _recorded(model: Module, shapes: Sequence[tuple[int, ...]]) -> list[Row]:
     tape = recorder(backend)
     images = [Tensor(Symbol(tape, Value((1, *shape), np.dtype(dtype), "input")), tape) for shape in shapes]
     with recorded_tensors([t for _, t in model.named_tensors()], model, tape):
-        return _written_down(model, images)
+        rows = _written_down(model, images)
+    seen = views([image.data.value for image in images], tape.calls)
+    return [replace(row, receptive_field=_field(view_of(y.data.value, seen))) for row, y in rows]
 
 
-def _written_down(model: Module, images: Sequence[Tensor]) -> list[Row]:
-    """The rows of a run on these inputs."""
+def _field(view: View | None) -> tuple[int, int] | None:
+    return None if view is None else view.size
+
+
+def _written_down(model: Module, images: Sequence[Tensor]) -> list[tuple[Row, Tensor]]:
+    """The rows of a run on these inputs, each with the layer's output."""
     names = {id(module): name for name, module in model.named_modules()}
-    rows: list[Row] = []
+    rows: list[tuple[Row, Tensor]] = []
     counted: set[int] = set()
 
     def write_down(module: Module, inputs: tuple[Any, ...], y: Any) -> None:
@@ -131,7 +155,7 @@ def _written_down(model: Module, images: Sequence[Tensor]) -> list[Row]:
         parameters, size = sum(p.size for p in fresh), sum(p.size * p.dtype.itemsize for p in fresh)
         multiplications = module.multiplications(tuple(inputs[0].shape), y.shape)
         name = names.get(id(module)) or "(itself)"
-        rows.append(Row(name, type(module).__name__, y.shape[1:], parameters, size, multiplications))
+        rows.append((Row(name, type(module).__name__, y.shape[1:], parameters, size, multiplications), y))
 
     with observe(write_down):
         model(*images)

@@ -21,7 +21,7 @@ LAYERS = [
     ("nn", "optim", "data"),
     ("tensor_files", "json_files", "lecture_files", "filters", "neighbours"),
     ("models",),
-    ("compiler", "training", "checkpoint", "plots", "summary", "warmup"),
+    ("compiler", "training", "checkpoint", "plots", "receptive_field", "summary", "warmup"),
     ("lectures",),
     ("cli", "bench"),
     ("__main__",),

@@ -13,6 +13,9 @@ def summary(
     model: Annotated[str, typer.Argument(help="A network's name (simple_convnet, lenet5, ...) or file.")],
     input: Annotated[str | None, typer.Option(help="The shape of one image, 1,28,28 say.")] = None,
     option: Option = None,
+    receptive_fields: Annotated[
+        bool, typer.Option("--receptive-fields", help="And how much of the image one unit of each layer sees.")
+    ] = False,
 ) -> None:
     """Print every layer's output shape, parameters and multiplications."""
     from ..backends import select
@@ -23,4 +26,5 @@ def summary(
     select.use("reference")
     with init.unset():
         network = find_network(model, input, option)
-    show(summarize(network, network.config["input_dim"] if input is None else input_shape(input)))
+    shape = network.config["input_dim"] if input is None else input_shape(input)
+    show(summarize(network, shape, receptive_fields=receptive_fields))
