@@ -15,7 +15,7 @@ LAYERS = [
     ("errors", "geometry", "tables", "version"),
     ("kernels",),
     ("backends",),
-    ("random", "threads"),
+    ("random", "threads", "pickles"),
     ("autograd",),
     ("ops", "functional"),
     ("nn", "optim", "data"),
