@@ -29,7 +29,8 @@ class HostMemory(Backend):
     def asarray(self, a: Any, dtype: Any = None) -> Array:
         a = np.asarray(a, dtype)
         if a.ndim == 4:
-            return as_channels_last(a).transpose(0, 3, 1, 2)
+            lying = a.transpose(0, 2, 3, 1)
+            return a if lying.flags.c_contiguous else np.ascontiguousarray(lying).transpose(0, 3, 1, 2)
         return np.ascontiguousarray(a).reshape(a.shape)  # NumPy makes (1,) of ()
 
     def to_numpy(self, a: Array) -> Array:

@@ -118,13 +118,13 @@ class Compiled:
             *inputs, t = arrays
             labels = t if isinstance(t, Tensor) else Tensor(be.asarray(t), be)
             arrays = (*inputs, class_indices(labels) if is_one_hot(labels) else labels)
-        return tuple(be.asarray(a.data if isinstance(a, Tensor) else a) for a in arrays)
+        return tuple([_on(be, a) for a in arrays])
 
     def _ready(self, arrays: tuple[Any, ...]) -> tuple[Replay, tuple[Array, ...]]:
         """The plan for these arrays, made now where there is none, and they as the backend has them."""
         watch = self._watched()
         inputs = self._inputs(watch.backend, arrays)
-        key = (*((a.shape, a.dtype) for a in inputs), get_precision(), get_winograd(), watch.modes)
+        key = (*[(a.shape, a.dtype) for a in inputs], get_precision(), get_winograd(), watch.modes)
         replay = self._replays.get(key)
         if replay is None:
             replay = self._replays[key] = self._capture(watch.backend, inputs)
@@ -230,6 +230,13 @@ def compile(
     if not model.parameters():
         raise ArgumentError("compile: the model has no parameters")
     return Compiled(model, loss, optimizer, frozen=frozen)
+
+
+def _on(be: Backend, a: Any) -> Array:
+    """An input as an array of the backend."""
+    if isinstance(a, Tensor):
+        return a.data if a.backend is be else be.asarray(a.data)
+    return be.asarray(a)
 
 
 def _one_tensor(y: Any) -> Tensor:
