@@ -1,5 +1,7 @@
 """Frozen inference: weights are read once, and everything else is as in an inference without the promise."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,57 @@ def test_what_weights_alone_decide_is_computed_once(backend):
     change(model)
     frozen.refresh()
     assert_close(frozen(x), compiled(x))
+
+
+def normalised(bias=True, affine=True):
+    nn = fc.nn
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, bias=bias), nn.BatchNorm2d(8, affine=affine), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3, groups=2, bias=bias), nn.BatchNorm2d(8, affine=affine), nn.Flatten(), nn.Linear(128, 6),
+        nn.BatchNorm1d(6), nn.Tanh(),
+    )  # fmt: skip
+    rng = np.random.default_rng(3)
+    for _, t in model.named_tensors():
+        t.data[...] = t.data + t.backend.asarray(rng.random(t.shape, "float32"))
+    return model
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+def test_batch_normalisation_is_folded_into_the_layer_before(bias, affine):
+    model = normalised(bias, affine).eval()
+    frozen, x = fc.compile(model, frozen=True), images(4)
+    assert_close(frozen(x), model(x))
+    assert not [c for c in frozen.plan.calls if c.op == "batch_norm_forward"]
+    layers = [c for c in frozen.plan.calls if c.op in ("conv2d_forward", "linear_forward")]
+    assert [c.options.get("activation") for c in layers if c.op == "linear_forward"] == ["tanh"]
+    model[1].running_mean.data[...] *= 3
+    change(model)
+    frozen.refresh()
+    assert_close(frozen(x), model(x))
+
+
+def test_batch_normalisation_stays_where_the_map_before_it_is_read_too_or_statistics_move():
+    class Both(fc.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = fc.nn.Conv2d(3, 4, 3), fc.nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            y = self.conv(x)
+            return y + self.norm(y)
+
+    x = images(4)
+    model = Both().eval()
+    frozen = fc.compile(model, frozen=True)
+    assert_close(frozen(x), model(x))
+    assert [c.op for c in frozen.plan.calls] == ["conv2d_forward", "batch_norm_forward", "add"]
+    twins = [normalised().train()]
+    twins.append(deepcopy(twins[0]))
+    frozen = fc.compile(twins[0], frozen=True)
+    for seed in range(3):
+        assert_close(frozen(images(4, seed=seed)), twins[1](images(4, seed=seed)))
+    np.testing.assert_allclose(twins[0][1].running_var.numpy(), twins[1][1].running_var.numpy(), rtol=1e-5)
 
 
 def test_a_result_of_weights_alone_stays():

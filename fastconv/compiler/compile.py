@@ -20,6 +20,7 @@ from ..nn.module import Buffer, Module
 from ..ops.loss import class_indices, is_one_hot
 from ..optim.optimizer import Optimizer
 from .capture import Recorder, Symbol, recorder
+from .fold import fold_batch_norm
 from .fuse import fuse
 from .plan import Call, Plan, Role
 from .profile import Profile, measure
@@ -154,6 +155,8 @@ class Compiled:
         for value in entered:
             value.array = None
         plan = Plan(tape.calls, entered, tuple(s.value for s in results))
+        if self.frozen:
+            fold_batch_norm(plan)
         fuse(plan, be)
         _name_algorithms(plan, be)
         return Replay(plan, be, list(tape.seeds.values()), frozen=self.frozen)
@@ -212,11 +215,11 @@ def compile(
     compile(model, loss=..., optimizer=...) gives `step`: `value = step(x, labels)` runs forward, loss, backward and
     update, and returns the loss. compile(model) gives `predict`: `y = predict(x)`. Gradients are not left in `.grad`.
 
-    frozen: for inference, the promise that the weights keep their values. What they alone decide (filters in the order
-    in which kernels read them) is computed with the first prediction of each input shape, takes memory of its own, and
-    is used again in all others: small batches gain. After a change of values in place (`load_state_dict`, a training
-    step) call `predict.refresh()`; arrays that are replaced as a whole are noticed as ever. The gpu backend keeps no
-    filters: there it changes nothing but what the model itself computes from weights alone.
+    frozen: for inference, the promise that parameters and buffers keep their values. What they alone decide (filters in
+    the order in which kernels read them, with the batch normalisation after them folded in) is computed with the first
+    prediction of each input shape, takes memory of its own, and is used again in all others: small batches gain. After
+    a change of values in place (`load_state_dict`, a training step) call `predict.refresh()`; arrays that are replaced
+    as a whole are noticed as ever. The gpu backend folds, and packs filters at every run.
 
     Raises (at the first call):
         UnsupportedError: the model's forward looks at values of its arrays, which a plan cannot.

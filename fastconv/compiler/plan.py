@@ -135,12 +135,13 @@ class Plan:
         return readers
 
     def fixed(self) -> set[Value]:
-        """What nothing but parameters and constants decides: they, and what is computed from them alone."""
+        """What parameters, constants and buffers that no call changes decide: they, and what is computed from them."""
+        changed = {value.owner for call in self.calls if call.changes_state for value in call.values()}
         fixed: set[Value] = set()
         for call in self.calls:
             owners = [value.owner for value in call.values()]
-            fixed.update(v for v in owners if v.role in ("parameter", "constant"))
-            if call.live is None and all(v in fixed for v in owners):
+            fixed.update(v for v in owners if v.role in ("parameter", "constant", "buffer") and v not in changed)
+            if call.live is None and not call.changes_state and all(v in fixed for v in owners):
                 fixed.update(v for v in call.outputs if v is not None)
         return fixed
 
