@@ -164,14 +164,14 @@ class set_precision(_Choice):
 
 
 class set_winograd(_Choice):
-    """Choose whether the CPU's 3x3 convolutions may use Winograd's algorithm, for good or inside a `with` block.
+    """Choose whether the CPU's 3x3 and 5x5 convolutions may use Winograd's algorithm, for good or in a `with` block.
 
     >>> fc.set_winograd(False)                  # from here on
     >>> with fc.set_winograd(True):             # in here again
     ...     y = model(x)
 
     It is on from the start: some two times the speed where channels are many, for rounding errors in float32 that are
-    2 to 3 times as large (see kernels/cpu/conv2d/winograd_transforms.py). `explain` says where it runs and why.
+    1.3 to 4 times as large (see kernels/cpu/conv2d/winograd_transforms.py). `explain` says where it runs and why.
 
     Raises:
         ArgumentError: `on` is neither True nor False.

@@ -1,6 +1,6 @@
-"""Whether 3x3 convolutions of float32 arrays may use Winograd's algorithm: the choice that `fc.set_winograd` makes.
+"""Whether 3x3 and 5x5 convolutions of float32 may use Winograd's algorithm: the choice that `fc.set_winograd` makes.
 
-It takes a quarter of the multiplications and rounds more: numbers pass through transforms before and after them.
+It takes a quarter or a third of the multiplications and rounds more: numbers pass through transforms before and after.
 """
 
 from __future__ import annotations

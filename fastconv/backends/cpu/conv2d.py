@@ -160,7 +160,7 @@ def _groups(declines: Callable[[Conv2dGeometry], str | None], run: Callable[...,
 
 def _winograd(run: Callable[..., None], doubts: Callable[[Conv2dGeometry], str | None] = winograd.doubts) -> Algorithm:
     return Algorithm(
-        "winograd", "a quarter of the products, between transforms of tiles of 4 x 4", winograd.declines, run,
+        "winograd", "a quarter or a third of the products, between transforms of 6 x 6 pixels", winograd.declines, run,
         doubts=doubts, rounds=True,
     )  # fmt: skip
 
@@ -185,7 +185,7 @@ ALGORITHMS = {
         Algorithm(
             "narrow", "few channels: vectors along a filter's row", tiles.declines_narrow, tiles.backward_data_narrow
         ),
-        _winograd(winograd.backward_data),
+        _winograd(winograd.backward_data, winograd.doubts_data),
         _tiles(tiles.backward_data),
         _direct(_direct_backward_data),
     ),

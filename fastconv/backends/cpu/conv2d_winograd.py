@@ -1,4 +1,4 @@
-"""Winograd's F(4x4, 3x3) in all three passes: which problems it takes, when it pays, and its arguments."""
+"""Winograd's F(4x4, 3x3) and F(2x2, 5x5) in all three passes: what they take, when they pay, their arguments."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from ...geometry import Conv2dGeometry
 from ...kernels.cpu import conv2d as kernels
 from ...kernels.cpu.conv2d.winograd import PARTS, filters_size, tiles_size
 from ...kernels.cpu.conv2d.winograd_transforms import (
-    PIXELS,
+    EDGE,
     POINTS,
-    TAPS,
     filter_form,
     filter_gradient_form,
     gradient_form,
@@ -46,36 +45,46 @@ class Costs(NamedTuple):
 
 Array = npt.NDArray[Any]
 Map = tuple[int, int, int]  # rows, columns, channels
+Images = tuple[int, int, int, int]  # number, rows, columns, channels
+Grid = tuple[int, int, int]  # tiles down, tiles across, side of one
 
 LANES = VECTOR_BYTES // 4
 CHUNK_TILES = range(36, 72)  # whose products stay in the second-level cache
-WEIGHT_TILES = 128  # of a chunk of backward-weight at most: V and Z of one point stay in the second-level cache
+WEIGHT_TILES = 128  # of a chunk of backward-weight at most
+SUMS_BYTES = 2_400_000  # of private sums that are worth their traffic
 EVEN = 4  # chunks should come in multiples of it, so that some threads get as many each
-# Fitted to 25 layers from 16 to 512 channels on AMD Zen 5, whose ratios (0.3 to 3.1) they meet within 6 % in the mean
-# forward, within 25 % in backward-weight.
-PASS, WEIGHT = Costs(1.25, 500, 200, 4e6), Costs(1.0, 700, 700, 6e6)
+SIZES = 3, 5  # of filters
+# Fitted to 35 layers from 16 to 512 channels on AMD Zen 5, whose ratios (0.7 to 2.7) they meet within 8 % in the mean
+# forward and in backward-data, within 18 % in backward-weight.
+PASS = {3: Costs(1.3, 300, 350, 5.5e6), 5: Costs(1.2, 350, 1000, 4e6)}
+WEIGHT = {3: Costs(1.2, 500, 300, 4e6), 5: Costs(1.3, 400, 300, 4e6)}
 WORTH = 1.2  # times its own time that direct convolution has to take
 
 
 def declines(g: Conv2dGeometry) -> str | None:
     """Why a problem cannot be computed so, or None."""
-    if (g.KH, g.KW) != (TAPS, TAPS) or (g.SH, g.SW, g.DH, g.DW, g.G) != (1, 1, 1, 1, 1):
-        return "only 3x3 filters without stride, dilation and groups"
+    if g.KH != g.KW or g.KH not in SIZES or (g.SH, g.SW, g.DH, g.DW, g.G) != (1, 1, 1, 1, 1):
+        return "only 3x3 and 5x5 filters without stride, dilation and groups"
     if g.C % LANES or g.OC % LANES:
         return f"channels in and out must be multiples of {LANES}, a vector"
     return None
 
 
 def doubts(g: Conv2dGeometry) -> str | None:
-    """Why forward and backward-data are left to direct convolution unless asked for, or None."""
-    return _unless_worth(_gain(g, PASS))
+    """Why forward is left to direct convolution unless asked for, or None."""
+    return _unless_worth(_gain(g, PASS[g.KH], _grid(g.OH, g.OW, g.KH)))
+
+
+def doubts_data(g: Conv2dGeometry) -> str | None:
+    """Why backward-data is left to direct convolution unless asked for, or None."""
+    return _unless_worth(_gain(g, PASS[g.KH], _grid(g.H, g.W, g.KH)))
 
 
 def doubts_weight(g: Conv2dGeometry) -> str | None:
     """Why backward-weight is left to direct convolution unless asked for, or None."""
     if g.C < 2 * LANES:
         return f"runs on request only: {g.C} channels are a vector, whose products take twice as long as those of two"
-    return _unless_worth(_gain(g, WEIGHT))
+    return _unless_worth(_gain(g, WEIGHT[g.KH], _grid(g.OH, g.OW, g.KH)))
 
 
 def _unless_worth(gain: float) -> str | None:
@@ -87,17 +96,23 @@ def _unless_worth(gain: float) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def _gain(g: Conv2dGeometry, costs: Costs) -> float:
+def _gain(g: Conv2dGeometry, costs: Costs, grid: Grid) -> float:
     """Predicted times of direct convolution's speed; that one leaves the padding out."""
-    direct = g.N * g.C * g.OC * _taps(g.H, g.OH, g.PH) * _taps(g.W, g.OW, g.PW)
-    tiles = g.N * -(-g.OH // PIXELS) * -(-g.OW // PIXELS)
+    direct = g.N * g.C * g.OC * _taps(g.H, g.OH, g.PH, g.KH) * _taps(g.W, g.OW, g.PW, g.KW)
+    tiles = g.N * grid[0] * grid[1]
     products = tiles * POINTS * g.C * g.OC * costs.product
     return direct / (products + tiles * (g.C + g.OC) * costs.tile + g.C * g.OC * costs.filter + costs.call)
 
 
-def _taps(size: int, out: int, before: int) -> int:
+def _taps(size: int, out: int, before: int, taps: int) -> int:
     """How often the taps of one axis meet the image."""
-    return sum(max(0, min(o - before + TAPS, size) - max(o - before, 0)) for o in range(out))
+    return sum(max(0, min(o - before + taps, size) - max(o - before, 0)) for o in range(out))
+
+
+def _grid(rows: int, columns: int, taps: int) -> Grid:
+    """Tiles down and across an image of so many pixels, and the side of one."""
+    side = EDGE + 1 - taps
+    return -(-rows // side), -(-columns // side), side
 
 
 @launches
@@ -116,20 +131,51 @@ def backward_data(dx: Array, dy: Array, w: Array, g: Conv2dGeometry) -> None:
 
 def backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry) -> None:
     """dw and db from dy and x, all channels-last."""
-    rows, columns = grid = -(-g.OH // PIXELS), -(-g.OW // PIXELS)
-    tiles, (width, last) = g.N * rows * columns, _widths(g.C)
-    size = -(-tiles // -(-tiles // WEIGHT_TILES))
-    names = ("pixels", "gradients", "sums")
-    sizes = point_sizes(g.C, g.OC, size, width * LANES)
-    room = (scratch(f"conv2d winograd {n}", (POINTS * s,), x.dtype) for n, s in zip(names, sizes, strict=True))
-    totals = scratch("conv2d bias sums", (PARTS, g.OC), x.dtype)
+    plan = _weight_plan(g)
+    rooms = (scratch(f"conv2d winograd {name}", (size,), x.dtype) for name, size in plan.rooms)
+    totals = scratch("conv2d bias sums", (plan.groups or PARTS, g.OC), x.dtype)
     zeros = scratch("conv2d zeros", (max(g.C, g.OC),), x.dtype)
     zeros.fill(0)
-    forms = input_form(width), gradient_form(), filter_gradient_form()
+    width, last = plan.widths
+    forms = input_form(plan.p[3][2], width), gradient_form(plan.p[3][2]), filter_gradient_form(g.KH)
     micro = tuple(block_of(TABLE, x.itemsize, vectors) for vectors in (width, last))
-    p = (g.N, g.H, g.W, g.C), (g.OH, g.OW, g.OC), (g.PH, g.PW), grid, size, forms, micro
-    kernels.conv2d_winograd_weight(dw.reshape(-1), totals, dy.reshape(-1), x.reshape(-1), *room, zeros, p)
+    kernel = kernels.conv2d_winograd_weight_by_groups if plan.groups else kernels.conv2d_winograd_weight_by_points
+    kernel(dw.reshape(-1), totals, dy.reshape(-1), x.reshape(-1), *rooms, zeros, (*plan.p, forms, micro))
     np.add.reduce(totals, axis=0, out=db)
+
+
+@dataclass(frozen=True)
+class WeightPlan:
+    """The arguments of the backward-weight kernels that do not change from call to call.
+
+    p: see kernels/cpu/conv2d/winograd_weight.py. widths: vectors of a whole block of columns and of the last.
+    groups: of tiles with sums of their own; 0 where the work is cut by points. rooms: names and elements of scratch.
+    """
+
+    p: tuple[Any, ...]
+    widths: tuple[int, int]
+    groups: int
+    rooms: tuple[tuple[str, int], ...]
+
+
+@lru_cache(maxsize=1024)
+def _weight_plan(g: Conv2dGeometry) -> WeightPlan:
+    rows, columns, _ = grid = _grid(g.OH, g.OW, g.KH)
+    tiles, (width, last) = g.N * rows * columns, _widths(g.C)
+    groups = _groups(g, tiles)
+    own = -(-tiles // max(1, groups))
+    size = -(-own // -(-own // WEIGHT_TILES))
+    v, z, m = point_sizes(g.C, g.OC, size, width * LANES)
+    shared = () if groups else (("pixels", POINTS * v), ("gradients", POINTS * z))
+    rooms = *shared, ("sums", max(1, groups) * POINTS * m)
+    p = (g.N, g.H, g.W, g.C), (g.OH, g.OW, g.OC), (g.PH, g.PW), grid, size
+    return WeightPlan(p, (width, last), groups, rooms)
+
+
+def _groups(g: Conv2dGeometry, tiles: int) -> int:
+    """How many groups of tiles have sums of their own, a power of two; 0 where these are too large or tiles too few."""
+    most = min(PARTS, SUMS_BYTES // (POINTS * 4 * g.C * g.OC), tiles // WEIGHT_TILES)
+    return 0 if most < 2 else 1 << most.bit_length() - 1
 
 
 @dataclass(frozen=True)
@@ -155,7 +201,8 @@ class Plan:
         launch(pack, packed, w.reshape(-1), self.taps, self.pack)
         room = scratch("conv2d winograd", (self.room,), w.dtype)
         kernel = kernels.conv2d_winograd_by_filters if self.by_filters else kernels.conv2d_winograd_by_tiles
-        forms = input_form(), filter_form(), output_form()
+        side = self.p[3][2]
+        forms = input_form(side), filter_form(EDGE + 1 - side), output_form(side)
         micro = tuple(block_of(PACKED, y.itemsize, width) for width in self.widths)
         p = (*self.p, int(relu), forms, micro)
         launch(kernel, y.reshape(-1), x.reshape(-1), packed, bias, room, zeros, p)
@@ -163,23 +210,24 @@ class Plan:
 
 @lru_cache(maxsize=1024)
 def _forward_plan(g: Conv2dGeometry) -> Plan:
-    steps = TAPS * TAPS * g.C, 1
-    taps = np.arange(TAPS * TAPS, dtype=np.int64) * g.C
-    return _plan(g.N, (g.H, g.W, g.C), (g.OH, g.OW, g.OC), (g.PH, g.PW), taps, steps)
+    steps = g.KH * g.KW * g.C, 1
+    taps = np.arange(g.KH * g.KW, dtype=np.int64) * g.C
+    grid = _grid(g.OH, g.OW, g.KH)
+    return _plan((g.N, g.H, g.W, g.C), (g.OH, g.OW, g.OC), (g.PH, g.PW), grid, taps, steps)
 
 
 @lru_cache(maxsize=1024)
 def _backward_data_plan(g: Conv2dGeometry) -> Plan:
-    steps = 1, TAPS * TAPS * g.C
-    taps = np.arange(TAPS * TAPS, dtype=np.int64)[::-1] * g.C
-    pads = TAPS - 1 - g.PH, TAPS - 1 - g.PW
-    return _plan(g.N, (g.OH, g.OW, g.OC), (g.H, g.W, g.C), pads, taps, steps)
+    steps = 1, g.KH * g.KW * g.C
+    taps = np.arange(g.KH * g.KW, dtype=np.int64)[::-1] * g.C
+    pads = g.KH - 1 - g.PH, g.KW - 1 - g.PW
+    grid = _grid(g.H, g.W, g.KH)
+    return _plan((g.N, g.OH, g.OW, g.OC), (g.H, g.W, g.C), pads, grid, taps, steps)
 
 
-def _plan(N: int, source: Map, target: Map, pads: tuple[int, int], taps: Array, steps: tuple[int, int]) -> Plan:
+def _plan(source: Images, target: Map, pads: tuple[int, int], grid: Grid, taps: Array, steps: tuple[int, int]) -> Plan:
     """steps: elements of w from a channel of the target to the next, from one of the source to the next."""
-    (_, _, C), (rows, columns, OC) = source, target
-    grid = -(-rows // PIXELS), -(-columns // PIXELS)
+    (N, _, _, C), (_, _, OC) = source, target
     tiles, widths = N * grid[0] * grid[1], _widths(OC)
     width = widths[0]
     by_filters = tiles < OC
@@ -189,7 +237,7 @@ def _plan(N: int, source: Map, target: Map, pads: tuple[int, int], taps: Array, 
     else:
         room = -(-OC // columns_of_block) * filters_size(C, columns_of_block)
     return Plan(
-        ((N, *source), target, pads, grid, size),
+        (source, target, pads, grid, size),
         taps,
         (OC, C, *steps, width),
         widths,

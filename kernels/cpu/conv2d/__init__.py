@@ -10,7 +10,7 @@ from .tiles import conv2d_tiles
 from .weight import conv2d_weight_by_channels
 from .weight_filters import conv2d_weight_by_filters
 from .winograd import conv2d_winograd_by_filters, conv2d_winograd_by_tiles
-from .winograd_weight import conv2d_winograd_weight
+from .winograd_weight import conv2d_winograd_weight_by_groups, conv2d_winograd_weight_by_points
 
 __all__ = [
     "conv2d_backward_data",
@@ -28,5 +28,6 @@ __all__ = [
     "conv2d_weight_by_pixels",
     "conv2d_winograd_by_filters",
     "conv2d_winograd_by_tiles",
-    "conv2d_winograd_weight",
+    "conv2d_winograd_weight_by_groups",
+    "conv2d_winograd_weight_by_points",
 ]

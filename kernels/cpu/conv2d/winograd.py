@@ -1,16 +1,17 @@
-"""Convolution by Winograd's F(4x4, 3x3): a quarter of the products, for transforms before and after them.
+"""Convolution by Winograd's F(4x4, 3x3) and F(2x2, 5x5): few products, for transforms before and after them.
 
     V[p, t, c] = B^T d B of tile t        U[p, c, k] = G g G^T        p: one of 36 points
     M[p, t, k] = sum over c: V[p, t, c] * U[p, c, k]                  36 products of matrices
     y of tile t = act(bias + A^T M A)
 
-Channels-last, float32, whole vectors of channels; a tile is 4x4 pixels of y and the 6x6 of x that they see, zeros where
-there is no image. Tiles are counted through all images. Two ways to cut the work into chunks:
+Channels-last, float32, whole vectors of channels; a tile is 4x4 pixels of y, or 2x2 under filters of 5x5, and the 6x6
+of x that they see, zeros where there is no image: 36 products instead of 144 or 100. Tiles are counted through all
+images. Two ways to cut the work into chunks:
 
     by tiles    one chunk owns some tiles: transforms their pixels, then for each block of filters takes the 36 products
                 and transforms them back. All filters are transformed before.
     by filters  one chunk owns a block of filters, transforms it and meets all tiles, which are transformed before: for
-                so few tiles that the transformed filters (4 times the filters) would not pay for their traffic.
+                so few tiles that the transformed filters (36 numbers for 9 or 25) would not pay for their traffic.
 
 Within a chunk M stays in the second-level cache, and so does V where channels are few. Transforms are forms of
 winograd_transforms.py, products are micro.py's blocks over packed filters.
@@ -22,6 +23,12 @@ Ladder (AMD Zen 5, 2 cores, AVX-512, forward; times the speed of tiles.py, which
     3x3, 512 channels, 7 x 7, N 16          1.6              1.6                          1.8
 Blocks of 13 x 2 instead of 6 x 4: 0.85 times the speed, the last of these layers as fast. Chunks of 36 to 98 tiles:
 within 5 %.
+                                      forward    backward-data
+    5x5, 96 to 256, 27 x 27, N 16       2.0           1.9
+    5x5, 64 channels, 28 x 28, N 8      1.8           1.8
+    5x5, 32 to 96, 28 x 28, N 16        1.7           1.5
+    5x5, 32 to 64, 14 x 14, N 100       1.7           0.9: no padding, 49 tiles of x for 25 of y
+    5x5, 256 channels, 14 x 14, N 4     1.3           1.2: the filters' traffic
 """
 
 import numpy as np
@@ -31,7 +38,7 @@ from ..jit import inner, kernel
 from ..micro import run_block
 from ..parallel import parallel_for, span
 from ..simd import VECTOR_BYTES, address
-from .winograd_transforms import EDGE, PIXELS, POINTS, TAPS
+from .winograd_transforms import EDGE, POINTS
 
 ITEM = 4  # bytes of a float32
 LINE = 64 // ITEM
@@ -44,10 +51,11 @@ def conv2d_winograd_by_tiles(y, x, w, bias, filters, zeros, p):
     """Write y.
 
     Args:
-        y, x: flat. w: packed by pack.py, its nine taps one after the other in each block of columns. filters: of
+        y, x: flat. w: packed by pack.py, its taps one after the other in each block of columns. filters: of
         `filters_size` elements, where the transformed ones go. bias: one element a column. zeros: C of them.
-        p: (N H W C; OH OW OC; PH PW; tiles down and across an image; tiles a chunk; 1 for ReLU; addresses of the input,
-            filter and output form; (vectors, rows and address of the micro-kernel) of whole blocks and of the last).
+        p: (N H W C; OH OW OC; PH PW; tiles down and across an image, side of one; tiles a chunk; 1 for ReLU; addresses
+            of the input, filter and output form; (vectors, rows and address of the micro-kernel) of whole blocks and of
+            the last).
     """
     parallel_for(_part_of_filters, _blocks(p) * PARTS, (filters, w, p))
     parallel_for(_chunk_of_tiles, _chunks(p), (y, x, bias, filters, zeros, p))
@@ -62,7 +70,7 @@ def conv2d_winograd_by_filters(y, x, w, bias, tiles, zeros, p):
 
 @inner
 def _tiles(p):
-    (N, _, _, _), _, _, (TI, TJ), _, _, _, _ = p
+    (N, _, _, _), _, _, (TI, TJ, _), _, _, _, _ = p
     return N * TI * TJ
 
 
@@ -105,12 +113,12 @@ _filters_size, _tiles_size = inner(filters_size), inner(tiles_size)
 
 
 @inner
-def _memory(elements):
+def memory(elements):
     return np.empty(elements * ITEM + 64, np.uint8)
 
 
 @inner
-def _first_line(memory):
+def first_line(memory):
     return address(memory) + -address(memory) % 64
 
 
@@ -124,12 +132,13 @@ def _part_of_filters(index, filters, w, p):
 
 @inner
 def _transform_filters(to, w, block, part, parts, p):
-    (_, _, _, C), _, _, _, _, _, (_, form, _), _ = p
+    (_, _, _, C), _, _, (_, _, side), _, _, (_, form, _), _ = p
+    taps = (EDGE + 1 - side) ** 2
     columns, _ = _own(block, p)
     lanes = VECTOR_BYTES // ITEM
     first, last = span(part, parts, C * columns, lanes)
     tap = C * columns * ITEM
-    source = address(w) + block * _width(p) * TAPS * TAPS * C * ITEM
+    source = address(w) + block * _width(p) * taps * C * ITEM
     call_form(form, (source + first * ITEM, tap, to + first * ITEM, tap + LINE * ITEM, (last - first) // lanes))
 
 
@@ -137,14 +146,14 @@ def _transform_filters(to, w, block, part, parts, p):
 def _chunk_of_tiles(chunk, y, x, bias, filters, zeros, p):
     (_, _, _, C), _, _, _, size, _, _, _ = p
     first, last = chunk * size, min(chunk * size + size, _tiles(p))
-    tiles = _memory(_tiles_size(C, size))
-    products = _memory(_tiles_size(_width(p), size))
+    tiles = memory(_tiles_size(C, size))
+    products = memory(_tiles_size(_width(p), size))
     rest = np.empty(_width(p), np.float32)
-    _transform_tiles(_first_line(tiles), x, zeros, first, last, p)
+    _transform_tiles(first_line(tiles), x, zeros, first, last, p)
     for block in range(_blocks(p)):
         own = address(filters) + block * _filters_size(C, _width(p)) * ITEM
-        _multiply(_first_line(products), _first_line(tiles), own, block, last - first, p)
-        _write(y, _first_line(products), bias, address(rest), block, first, last, p)
+        _multiply(first_line(products), first_line(tiles), own, block, last - first, p)
+        _write(y, first_line(products), bias, address(rest), block, first, last, p)
 
 
 @inner
@@ -159,36 +168,36 @@ def _part_of_tiles(index, tiles, x, zeros, p):
 @inner
 def _block_of_filters(block, y, w, bias, tiles, p):
     (_, _, _, C), _, _, _, size, _, _, _ = p
-    filters = _memory(_filters_size(C, _width(p)))
-    products = _memory(_tiles_size(_width(p), size))
+    filters = memory(_filters_size(C, _width(p)))
+    products = memory(_tiles_size(_width(p), size))
     rest = np.empty(_width(p), np.float32)
-    _transform_filters(_first_line(filters), w, block, 0, 1, p)
+    _transform_filters(first_line(filters), w, block, 0, 1, p)
     for chunk in range(_chunks(p)):
         first, last = chunk * size, min(chunk * size + size, _tiles(p))
         own = address(tiles) + chunk * _tiles_size(C, size) * ITEM
-        _multiply(_first_line(products), own, _first_line(filters), block, last - first, p)
-        _write(y, _first_line(products), bias, address(rest), block, first, last, p)
+        _multiply(first_line(products), own, first_line(filters), block, last - first, p)
+        _write(y, first_line(products), bias, address(rest), block, first, last, p)
 
 
 @inner
 def _transform_tiles(to, x, zeros, first, last, p):
     """V of some tiles: 36 matrices [tiles a chunk, C]."""
-    (_, _, _, C), _, _, _, size, _, (form, _, _), _ = p
+    (_, _, _, C), _, _, (_, _, side), size, _, (form, _, _), _ = p
     pixels = np.empty(EDGE * EDGE, np.int64)
     for tile in range(first, last):
         find_input(pixels, x, zeros, tile, p)
         own = to + (tile - first) * C * ITEM
         call_form(
             form,
-            (address(pixels), PIXELS * C * ITEM, own, (size * C + LINE) * ITEM, VECTOR_BYTES, C * ITEM // VECTOR_BYTES),
+            (address(pixels), side * C * ITEM, own, (size * C + LINE) * ITEM, VECTOR_BYTES, C * ITEM // VECTOR_BYTES),
         )
 
 
 @inner
 def find_input(pixels, x, zeros, tile, p):
     """Where the 6x6 pixels of x that a tile sees lie; zeros beyond the image."""
-    (_, H, W, C), _, (PH, PW), (TI, TJ) = p[:4]
-    n, i, j = tile // (TI * TJ), tile // TJ % TI * PIXELS - PH, tile % TJ * PIXELS - PW
+    (_, H, W, C), _, (PH, PW), (TI, TJ, side) = p[:4]
+    n, i, j = tile // (TI * TJ), tile // TJ % TI * side - PH, tile % TJ * side - PW
     for r in range(EDGE):
         row = address(x) + ((n * H + i + r) * W + j) * C * ITEM
         inside = 0 <= i + r < H
@@ -220,17 +229,17 @@ def _multiply(to, tiles, filters, block, count, p):
 @inner
 def _write(y, products, bias, rest, block, first, last, p):
     """The tiles of y; pixels beyond its edge go to `rest`, which nobody reads."""
-    (_, _, _, _), (OH, OW, OC), _, (TI, TJ), size, relu, (_, _, form), _ = p
+    (_, _, _, _), (OH, OW, OC), _, (TI, TJ, side), size, relu, (_, _, form), _ = p
     columns, _ = _own(block, p)
     column = block * _width(p)
-    pixels = np.empty(PIXELS * PIXELS, np.int64)
+    pixels = np.empty(side * side, np.int64)
     for tile in range(first, last):
-        n, i, j = tile // (TI * TJ), tile // TJ % TI * PIXELS, tile % TJ * PIXELS
-        for r in range(PIXELS):
+        n, i, j = tile // (TI * TJ), tile // TJ % TI * side, tile % TJ * side
+        for r in range(side):
             row = address(y) + (((n * OH + i + r) * OW + j) * OC + column) * ITEM
-            for c in range(PIXELS):
+            for c in range(side):
                 there = i + r < OH and j + c < OW
-                pixels[r * PIXELS + c] = row + c * OC * ITEM if there else rest
+                pixels[r * side + c] = row + c * OC * ITEM if there else rest
         own = products + (tile - first) * columns * ITEM
         call_form(
             form,
@@ -238,7 +247,7 @@ def _write(y, products, bias, rest, block, first, last, p):
                 own,
                 (size * columns + LINE) * ITEM,
                 address(pixels),
-                PIXELS * OC * ITEM,
+                side * OC * ITEM,
                 address(bias) + column * ITEM,
                 relu,
                 columns * ITEM // VECTOR_BYTES,

@@ -1,14 +1,16 @@
-"""Winograd's transforms F(4x4, 3x3) on vectors of channels: forms that kernels call through their address.
+"""Winograd's transforms F(4x4, 3x3) and F(2x2, 5x5) on vectors of channels: forms that kernels call by their address.
 
-    Y = A^T [(G g G^T) * (B^T d B)] A        d 6x6 pixels, g 3x3 taps, Y 4x4 pixels, * element by element
+    Y = A^T [(G g G^T) * (B^T d B)] A        d 6x6 pixels, g 3x3 or 5x5 taps, Y 4x4 or 2x2 pixels, * by elements
 
 (Lavin and Gray, arXiv 1509.09308.) For the gradient of the filters the same three matrices change places:
 
     dg = G^T [(B^T d B) * (A dY A^T)] G
 
-The matrices follow from points at which polynomials are evaluated: 0, -S, S, -L, L and infinity. With the textbook's 1
-and 2 the result is off by 2 times as much as with 5/8 and 3/2 (measured; the choice is that of the Neon library), whose
-squares and products are exact in binary. Pairs of opposite points share all but one of their multiplications.
+The matrices follow from points at which polynomials are evaluated: 0, S, -S, L, -L and infinity. G and A are the powers
+of the points, as many as there are taps and pixels, G with the divisors of the interpolation; B^T is the same for both
+sizes. With the textbook's 1 and 2 the result is off by 2 times as much as with 5/8 and 3/2 (measured, 3x3; the choice
+is that of the Neon library), whose squares and products are exact in binary. Pairs of opposite points share all but one
+of their multiplications.
 
 In memory the 36 numbers of a vector of channels lie `xi_step` bytes apart.
 
@@ -20,6 +22,7 @@ Ladder (AMD Zen 5, AVX-512, both cores at work; cycles for a vector of a tile, i
 """
 
 from contextlib import contextmanager
+from functools import partial
 
 from llvmlite import ir
 from numba.core import cgutils
@@ -28,44 +31,46 @@ from ..forms import form_address
 from ..simd import I64, VECTOR_BYTES, Vectors
 
 POINTS = 36  # products of a tile
-EDGE, TAPS, PIXELS = 6, 3, 4  # side of an input tile, of a filter, of an output tile
+EDGE = 6  # side of an input tile
 S, L = 5 / 8, 3 / 2
-_N0, _NS, _NL = S * S * L * L, 2 * S * S * (S * S - L * L), 2 * L * L * (L * L - S * S)
+DIVISORS = S * S * L * L, 2 * S * S * (S * S - L * L), 2 * L * L * (L * L - S * S)  # of 0, of +-S, of +-L
+ONES = 1, 1, 1
 
 
-def input_form(block=1):
+def input_form(side, block=1):
     """(pixels, ahead, to, xi_step, block_step, vectors): B^T d B of `vectors` vectors of channels.
 
-    pixels: the addresses of 36 pixels, row by row. ahead: bytes to those of the tile that comes next, which are asked
-    for. to: where the first of the 36 results goes. `block` vectors lie side by side, then `block_step` bytes on.
+    pixels: the addresses of 36 pixels, row by row. ahead: bytes to those of the tile that comes next, `side` pixels on,
+    which are asked for. to: where the first of the 36 results goes. `block` vectors lie side by side, then `block_step`
+    bytes on.
     """
-    return form_address(_input, (VECTOR_BYTES, block), 6)
+    return form_address(_input, (VECTOR_BYTES, side, block), 6)
 
 
-def filter_form():
-    """(source, tap_step, to, xi_step, vectors): G g G^T, of nine taps that lie `tap_step` bytes apart."""
-    return form_address(_filter, (VECTOR_BYTES,), 5)
+def filter_form(taps):
+    """(source, tap_step, to, xi_step, vectors): G g G^T, of `taps` x `taps` that lie `tap_step` bytes apart."""
+    return form_address(_filter, (VECTOR_BYTES, taps), 5)
 
 
-def output_form():
+def output_form(side):
     """(source, xi_step, pixels, ahead, bias, relu, vectors): bias + A^T m A, and ReLU of it where `relu` is not 0.
 
-    pixels: the addresses of 16 pixels, row by row. ahead: as above. bias: of as many channels.
+    pixels: the addresses of `side` x `side` pixels, row by row. ahead: as above. bias: of as many channels.
     """
-    return form_address(_output, (VECTOR_BYTES,), 7)
+    return form_address(_output, (VECTOR_BYTES, side), 7)
 
 
-def gradient_form():
-    """(pixels, ahead, to, xi_step, block_step, totals, vectors): A dY A^T; adds the 16 pixels to `totals`.
+def gradient_form(side):
+    """(pixels, ahead, to, xi_step, block_step, totals, vectors): A dY A^T; adds all pixels to `totals`.
 
-    pixels: the addresses of 16 pixels, row by row. The rest as for input_form, of blocks of one vector.
+    pixels: the addresses of `side` x `side` pixels, row by row. The rest as for input_form, of blocks of one vector.
     """
-    return form_address(_gradient, (VECTOR_BYTES,), 7)
+    return form_address(_gradient, (VECTOR_BYTES, side), 7)
 
 
-def filter_gradient_form():
-    """(source, xi_step, to, tap_step, vectors): G^T m G, nine taps that go `tap_step` bytes apart."""
-    return form_address(_filter_gradient, (VECTOR_BYTES,), 5)
+def filter_gradient_form(taps):
+    """(source, xi_step, to, tap_step, vectors): G^T m G, `taps` x `taps` that go `tap_step` bytes apart."""
+    return form_address(_filter_gradient, (VECTOR_BYTES, taps), 5)
 
 
 class _Lanes:
@@ -75,8 +80,13 @@ class _Lanes:
         self.v = Vectors(builder, 4, VECTOR_BYTES // 4)
         self.builder = builder
 
-    def times(self, a, number):
-        return self.builder.fmul(a, self._constant(number))
+    def total(self, terms):
+        """The sum of number * a over terms (number, a)."""
+        (number, a), *rest = terms
+        result = a if number == 1 else self.builder.fmul(a, self._constant(number))
+        for number, a in rest:
+            result = self.plus(result, number, a)
+        return result
 
     def plus(self, a, number, b):
         """a + number * b"""
@@ -98,29 +108,30 @@ class _Lanes:
         return ir.Constant(self.v.type, [number] * self.v.lanes)
 
 
-def _input(builder, args, _, block):
+def _input(builder, args, _, side, block):
     pixels, ahead, to, xi_step, block_step, vectors = args
     lanes = _Lanes(builder)
     with _each_vector(builder, vectors) as offset:
         places = [_address(lanes, pixels, k) for k in range(EDGE * EDGE)]
         d = [lanes.load(place, offset) for place in places]
         for k, place in enumerate(places):
-            if k % EDGE >= EDGE - PIXELS:
+            if k % EDGE >= EDGE - side:
                 lanes.fetch(place, builder.add(offset, ahead))
         own = builder.add(to, _in_blocks(builder, offset, block, block_step))
         _store_points(lanes, _on_both_sides(_input_line, lanes, d, EDGE), own, xi_step)
 
 
-def _filter(builder, args, _):
+def _filter(builder, args, _, taps):
     source, tap_step, to, xi_step, vectors = args
     lanes = _Lanes(builder)
     with _each_vector(builder, vectors) as offset:
         own = builder.add(source, offset)
-        g = [lanes.load(own, builder.mul(tap_step, I64(k))) for k in range(TAPS * TAPS)]
-        _store_points(lanes, _on_both_sides(_filter_line, lanes, g, TAPS), builder.add(to, offset), xi_step)
+        g = [lanes.load(own, builder.mul(tap_step, I64(k))) for k in range(taps * taps)]
+        values = _on_both_sides(partial(_values, divisors=DIVISORS), lanes, g, taps)
+        _store_points(lanes, values, builder.add(to, offset), xi_step)
 
 
-def _output(builder, args, _):
+def _output(builder, args, _, side):
     source, xi_step, pixels, ahead, bias, relu, vectors = args
     lanes = _Lanes(builder)
     positive = builder.icmp_signed("!=", relu, I64(0))
@@ -128,7 +139,7 @@ def _output(builder, args, _):
         own = builder.add(source, offset)
         m = [lanes.load(own, builder.mul(xi_step, I64(k))) for k in range(POINTS)]
         start = lanes.load(bias, offset)
-        for k, y in enumerate(_on_both_sides(_output_line, lanes, m, EDGE)):
+        for k, y in enumerate(_on_both_sides(partial(_coefficients, count=side, divisors=ONES), lanes, m, EDGE)):
             y = builder.fadd(y, start)
             y = builder.select(positive, lanes.v.relu(y), y)
             place = _address(lanes, pixels, k)
@@ -136,26 +147,26 @@ def _output(builder, args, _):
             lanes.fetch(place, builder.add(offset, ahead))
 
 
-def _gradient(builder, args, _):
+def _gradient(builder, args, _, side):
     pixels, ahead, to, xi_step, block_step, totals, vectors = args
     lanes = _Lanes(builder)
     with _each_vector(builder, vectors) as offset:
-        places = [_address(lanes, pixels, k) for k in range(PIXELS * PIXELS)]
+        places = [_address(lanes, pixels, k) for k in range(side * side)]
         dy = [lanes.load(place, offset) for place in places]
         for place in places:
             lanes.fetch(place, builder.add(offset, ahead))
         lanes.store(builder.fadd(lanes.load(totals, offset), _total(builder, dy)), totals, offset)
         own = builder.add(to, _in_blocks(builder, offset, 1, block_step))
-        _store_points(lanes, _on_both_sides(_gradient_line, lanes, dy, PIXELS), own, xi_step)
+        _store_points(lanes, _on_both_sides(partial(_values, divisors=ONES), lanes, dy, side), own, xi_step)
 
 
-def _filter_gradient(builder, args, _):
+def _filter_gradient(builder, args, _, taps):
     source, xi_step, to, tap_step, vectors = args
     lanes = _Lanes(builder)
     with _each_vector(builder, vectors) as offset:
         own, target = builder.add(source, offset), builder.add(to, offset)
         m = [lanes.load(own, builder.mul(xi_step, I64(k))) for k in range(POINTS)]
-        for k, dw in enumerate(_on_both_sides(_filter_gradient_line, lanes, m, EDGE)):
+        for k, dw in enumerate(_on_both_sides(partial(_coefficients, count=taps, divisors=DIVISORS), lanes, m, EDGE)):
             lanes.store(dw, target, builder.mul(tap_step, I64(k)))
 
 
@@ -171,49 +182,23 @@ def _input_line(lanes, d):
     return [zero, *pairs, infinity]
 
 
-def _filter_line(lanes, g):
-    """G g: the taps' polynomial at each point, with the divisors of the interpolation."""
-    g0, g1, g2 = g
-    pairs = []
-    for point, divisor in ((S, _NS), (L, _NL)):
-        even = lanes.plus(lanes.times(g0, 1 / divisor), point * point / divisor, g2)
-        pairs += lanes.sum_and_difference(even, lanes.times(g1, point / divisor))
-    return [lanes.times(g0, 1 / _N0), *pairs, g2]
+def _values(lanes, polynomial, divisors):
+    """The polynomial of these coefficients at each point, over the point's divisor: G g, and without divisors A y."""
+    result = [lanes.total([(1 / divisors[0], polynomial[0])])]
+    for point, divisor in zip((S, L), divisors[1:], strict=True):
+        terms = [(point**k / divisor, value) for k, value in enumerate(polynomial)]
+        result += lanes.sum_and_difference(lanes.total(terms[::2]), lanes.total(terms[1::2]))
+    return [*result, polynomial[-1]]
 
 
-def _output_line(lanes, m):
-    """A^T m: four pixels of the six products."""
-    zero, infinity = m[0], m[5]
-    (even_s, odd_s), (even_l, odd_l) = (lanes.sum_and_difference(*m[k : k + 2]) for k in (1, 3))
-    builder = lanes.builder
-    cubes = lanes.plus(lanes.plus(infinity, S**3, odd_s), L**3, odd_l)
-    return [
-        builder.fadd(zero, builder.fadd(even_s, even_l)),
-        lanes.plus(lanes.times(odd_s, S), L, odd_l),
-        lanes.plus(lanes.times(even_s, S * S), L * L, even_l),
-        cubes,
-    ]
-
-
-def _gradient_line(lanes, y):
-    """A y: the pixels' polynomial at each point."""
-    y0, y1, y2, y3 = y
-    pairs = []
-    for point in (S, L):
-        even = lanes.plus(y0, point * point, y2)
-        pairs += lanes.sum_and_difference(even, lanes.plus(lanes.times(y1, point), point**3, y3))
-    return [y0, *pairs, y3]
-
-
-def _filter_gradient_line(lanes, m):
-    """G^T m: three taps of the six sums."""
-    zero, infinity = m[0], m[5]
-    (even_s, odd_s), (even_l, odd_l) = (lanes.sum_and_difference(*m[k : k + 2]) for k in (1, 3))
-    return [
-        lanes.plus(lanes.plus(lanes.times(zero, 1 / _N0), 1 / _NS, even_s), 1 / _NL, even_l),
-        lanes.plus(lanes.times(odd_s, S / _NS), L / _NL, odd_l),
-        lanes.plus(lanes.plus(infinity, S * S / _NS, even_s), L * L / _NL, even_l),
-    ]
+def _coefficients(lanes, values, count, divisors):
+    """The transpose of `_values`, whose polynomial has `count` coefficients: A^T m, and with divisors G^T m."""
+    pairs = [lanes.sum_and_difference(*values[k : k + 2]) for k in (1, 3)]
+    of_points = list(zip((S, L), divisors[1:], pairs, strict=True))
+    terms = [[(point**k / divisor, pair[k % 2]) for point, divisor, pair in of_points] for k in range(count)]
+    terms[0].insert(0, (1 / divisors[0], values[0]))
+    terms[-1].insert(0, (1, values[-1]))
+    return [lanes.total(own) for own in terms]
 
 
 def _total(builder, values):
