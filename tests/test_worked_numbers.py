@@ -251,8 +251,9 @@ class TestNetworks:
     def test_b14_parameters_of_lenet5(self):
         """C3's table joins 6 maps to three, 9 to four and 1 to all six of S2; the sum is 60,000 exactly."""
         c1 = parameters(nn.Conv2d(1, 6, 5))
-        s2, s4 = (1 + 1) * 6, (1 + 1) * 16
+        s2, s4 = parameters(nn.Subsampling2d(6)), parameters(nn.Subsampling2d(16))
         c3 = 6 * parameters(nn.Conv2d(3, 1, 5)) + 9 * parameters(nn.Conv2d(4, 1, 5)) + parameters(nn.Conv2d(6, 1, 5))
+        assert c3 == parameters(fc.models.LeNet5Original().c3)
         c5 = parameters(nn.Conv2d(16, 120, 5))
         f6 = parameters(nn.Linear(120, 84))
         assert (c1, s2, c3, s4, c5, f6) == (156, 12, 1516, 32, 48_120, 10_164)

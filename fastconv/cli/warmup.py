@@ -33,10 +33,11 @@ def _one_step(model: str, data: str, recipe: Recipe) -> None:
     import numpy as np
 
     from ..training import Trainer
-    from .recipes import make_optimizer, network_of
+    from .recipes import make_loss, make_optimizer, network_of
 
     network = network_of(model, data)
     x = np.random.default_rng(0).random((recipe.batch_size, *network.config["input_dim"]), np.float32)
     t = np.arange(recipe.batch_size) % 10
     optimizer = make_optimizer(recipe.optimizer, network.parameters(), recipe.lr)
-    Trainer(network, optimizer, progress=False).fit((x, t), (x, t), epochs=1, batch_size=recipe.batch_size)
+    trainer = Trainer(network, optimizer, loss=make_loss(recipe.loss), progress=False)
+    trainer.fit((x, t), (x, t), epochs=1, batch_size=recipe.batch_size)
