@@ -3,7 +3,7 @@
     fc.use("cpu"), fc.available()           where tensors live: "cpu", "gpu" or "reference"
     fc.data.load("digits")                  images (N, C, H, W) from 0 to 1 and their labels (N,); batches, augmentation
     fc.nn, fc.functional, fc.optim          layers, the same as functions, optimizers and schedules, by PyTorch's names
-    fc.models                               whole networks, SimpleConvNet and LeNet5 to VGG16 and GoogLeNet
+    fc.models                               whole networks, SimpleConvNet and LeNet5 to VGG16 and ResNet50
     fc.Trainer(model, optimizer).fit(...)   training with progress, checkpoints and history; fc.evaluate measures
     fc.compile(model, loss, optimizer)      one training step, or fc.compile(model) a prediction, as a fast plan
     fc.summary, fc.plots, fc.save, fc.load  looking at networks, and keeping them

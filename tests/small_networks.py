@@ -2,6 +2,7 @@
 
 THIN = {"width": 1 / 16, "output_size": 10, "dropout": 0}
 VGG = {"input_dim": (3, 32, 32)} | THIN
+RESNET = {"input_dim": (3, 32, 32), "width": 1 / 16, "output_size": 10}
 
 SMALL_NETWORKS = {
     "simple_convnet": {"weight_init_std": "he"},
@@ -13,5 +14,11 @@ SMALL_NETWORKS = {
     "vgg16": VGG,
     "vgg19": VGG | {"width": 1 / 8},
     "googlenet": {"input_dim": (3, 47, 47)} | THIN,
+    "resnet18": RESNET,
+    "resnet34": RESNET,
+    "resnet50": RESNET,
+    "resnet101": RESNET,
+    "resnet152": RESNET,
+    **{f"resnet{depth}": {"input_dim": (3, 8, 8), "width": 1 / 4} for depth in (20, 32, 44, 56, 110)},
     "alphago": {"input_dim": (4, 5, 5), "filters": 16, "convolutions": 3},
 }

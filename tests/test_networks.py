@@ -5,10 +5,10 @@ import pytest
 from small_networks import SMALL_NETWORKS
 
 import fastconv as fc
-from fastconv.models import MODELS, build
+from fastconv.models import MODELS, build, cifar_resnet
 
-# Parameters: as torchvision documents them (VGG), as Caffe's model zoo has them (AlexNet in two groups, GoogLeNet
-# without its auxiliary classifiers), or by the papers' tables (the rest).
+# Parameters: as torchvision documents them (VGG, ResNet), as Caffe's model zoo has them (AlexNet in two groups,
+# GoogLeNet without its auxiliary classifiers), or by the papers' tables (the rest).
 PARAMETERS = {
     ("alexnet", ()): 62_378_344,
     ("alexnet", (("groups", 2),)): 60_965_224,
@@ -20,6 +20,16 @@ PARAMETERS = {
     ("vgg19", ()): 143_667_240,
     ("vgg16", (("head", "average"),)): 14_714_688 + 513_000,
     ("googlenet", ()): 6_998_552,
+    ("resnet18", ()): 11_689_512,
+    ("resnet34", ()): 21_797_672,
+    ("resnet50", ()): 25_557_032,
+    ("resnet101", ()): 44_549_160,
+    ("resnet152", ()): 60_192_808,
+    ("resnet20", ()): 269_722,
+    ("resnet32", ()): 464_154,
+    ("resnet44", ()): 658_586,
+    ("resnet56", ()): 853_018,
+    ("resnet110", ()): 1_727_962,
     ("alphago", ()): 3_882_793,
 }
 
@@ -116,6 +126,69 @@ class TestGoogLeNet:
         assert (y == np.concatenate([branch.numpy() for branch in alone], axis=1)).all()
 
 
+class TestResNet:
+    def test_images_are_pooled_to_56x56_before_the_blocks(self):
+        network = sizes_only("resnet50")
+        rows = {row.name: row.shape for row in fc.summary(network, (3, 224, 224)).rows}
+        assert rows["conv1"] == (64, 112, 112)
+        assert rows["pool1"] == (64, 56, 56)
+        last = ["conv2_3.norm3", "conv3_4.norm3", "conv4_6.norm3", "conv5_3.norm3", "average"]
+        assert [rows[name] for name in last] == [
+            (256, 56, 56), (512, 28, 28), (1024, 14, 14), (2048, 7, 7), (2048, 1, 1),
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152, 20, 32, 44, 56, 110])
+    def test_the_name_counts_the_layers_with_weights_and_each_convolution_is_normalised(self, depth):
+        network = sizes_only(f"resnet{depth}")
+        names = [name for name, layer in network.named_modules() if isinstance(layer, fc.nn.Conv2d)]
+        assert len([name for name in names if "shortcut" not in name]) + 1 == depth
+        layers = [type(layer).__name__ for _, layer in network.named_modules()]
+        assert layers.count("BatchNorm2d") == len(names)
+        assert "Dropout" not in layers
+        assert all(layer.bias is None for _, layer in network.named_modules() if isinstance(layer, fc.nn.Conv2d))
+
+    def test_the_three_stages_for_cifar10(self):
+        rows = {row.name: row.shape for row in fc.summary(sizes_only("resnet20"), (3, 32, 32)).rows}
+        assert [rows[f"conv{i}_3.norm2"] for i in (2, 3, 4)] == [(16, 32, 32), (32, 16, 16), (64, 8, 8)]
+
+    def test_first_weights_are_he_et_al_s(self):
+        weights = build("resnet20").conv4_3.conv1.weight.numpy()
+        assert weights.std() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
+
+    @pytest.mark.parametrize("block", [fc.models.BasicBlock, fc.models.Bottleneck])
+    def test_a_block_adds_its_input(self, backend, block):
+        with fc.use(backend.name):
+            plain = block(4 * block.expansion, 4)
+            for name, p in plain.named_parameters():
+                if name.startswith("norm"):
+                    p.data[...] = 0  # F(x) = 0
+            x = np.random.default_rng(0).standard_normal((2, 4 * block.expansion, 5, 6)).astype("float32")
+            y = plain(fc.tensor(x))
+            assert (y.numpy() == np.maximum(x, 0)).all()
+            assert block(3, 4, stride=2)(fc.tensor(x[:, :3])).shape == (2, 4 * block.expansion, 3, 3)
+
+    def test_the_shortcut_without_parameters_thins_out_and_adds_zeros(self, backend):
+        with fc.use(backend.name):
+            x = fc.tensor(np.random.default_rng(0).standard_normal((2, 3, 5, 4)).astype("float32"), requires_grad=True)
+            y = cifar_resnet.ZeroPadding(2, 2)(x)
+            y.sum().backward()
+        assert y.shape == (2, 5, 3, 2)
+        assert (y.numpy()[:, :3] == x.numpy()[:, :, ::2, ::2]).all()
+        assert not y.numpy()[:, 3:].any()
+        expected = np.zeros(x.shape)
+        expected[:, :, ::2, ::2] = 1
+        assert (x.grad.numpy() == expected).all()
+
+    def test_running_statistics_are_kept_in_files(self, tmp_path):
+        network = build("resnet20", SMALL_NETWORKS["resnet20"])
+        x = np.random.default_rng(0).random((8, 3, 8, 8), "float32")
+        before = network.predict(x)
+        network(x)
+        assert (network.predict(x) != before).any()
+        fc.save(network, tmp_path / "resnet.safetensors")
+        assert (fc.load(tmp_path / "resnet.safetensors").predict(x) == network.predict(x)).all()
+
+
 class TestAlphaGo:
     def test_the_board_keeps_its_size(self):
         network = sizes_only("alphago")
@@ -173,7 +246,7 @@ def test_summary_and_run_agree_and_files_keep_everything(name, tmp_path):
     assert (other.predict(x) == y).all()
 
 
-@pytest.mark.parametrize("name", ["alexnet", "vgg13", "googlenet", "alphago"])
+@pytest.mark.parametrize("name", ["alexnet", "vgg13", "googlenet", "resnet18", "resnet50", "resnet20", "alphago"])
 def test_compiled_training_is_eager_training(name):
     def trained(compiled):
         fc.manual_seed(2)

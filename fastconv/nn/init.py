@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import prod
@@ -15,6 +15,8 @@ from .. import random
 from ..errors import ArgumentError, DTypeError
 
 Array = npt.NDArray[Any]
+
+BLOCK = 2**16  # numbers drawn at once: they stay in the cache
 
 _limit: ContextVar[int | None] = ContextVar("fastconv_largest_weight", default=None)
 _unset: ContextVar[bool] = ContextVar("fastconv_weights_unset", default=False)
@@ -58,7 +60,7 @@ def uniform(shape: tuple[int, ...], bound: float, dtype: Any = None) -> Array:
     _require_room(shape)
     if is_unset():
         return _placeholder(shape, dtype)
-    return random.generator().uniform(-bound, bound, shape).astype(_floating(dtype))
+    return _drawn(lambda n: random.generator().uniform(-bound, bound, n), shape, dtype)
 
 
 def normal(shape: tuple[int, ...], std: float, dtype: Any = None) -> Array:
@@ -66,7 +68,7 @@ def normal(shape: tuple[int, ...], std: float, dtype: Any = None) -> Array:
     _require_room(shape)
     if is_unset():
         return _placeholder(shape, dtype)
-    return (std * random.generator().standard_normal(shape)).astype(_floating(dtype))
+    return _drawn(lambda n: std * random.generator().standard_normal(n), shape, dtype)
 
 
 def he(shape: tuple[int, ...], dtype: Any = None) -> Array:
@@ -89,6 +91,15 @@ def ones(shape: tuple[int, ...], dtype: Any = None) -> Array:
     """All one, for scales."""
     _require_room(shape)
     return np.ones(shape, _floating(dtype))
+
+
+def _drawn(draw: Callable[[int], Array], shape: tuple[int, ...], dtype: Any) -> Array:
+    """Numbers from `draw(count)`, which are float64, block by block: all at once would take three times the memory."""
+    drawn = np.empty(shape, _floating(dtype))
+    flat = drawn.reshape(-1)
+    for i in range(0, flat.size, BLOCK):
+        flat[i : i + BLOCK] = draw(min(BLOCK, flat.size - i))
+    return drawn
 
 
 def _placeholder(shape: tuple[int, ...], dtype: Any) -> Array:
