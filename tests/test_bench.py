@@ -1,5 +1,7 @@
 """How the benchmark suite measures: contestants, their processes, rounds. No time is measured here."""
 
+import os
+
 import numpy as np
 import pytest
 from canned_results import a_work
@@ -113,6 +115,7 @@ class TestWorker:
     def test_a_process_of_its_own(self, tmp_path):
         with process.Process("numpy", threads=1, keep_memory=True) as numpy:
             assert numpy.versions == {"numpy": np.__version__}
+            assert os.getpgid(numpy._process.pid) != os.getpgid(0)  # Ctrl-C in a terminal does not reach it
             answer = numpy.prepare(tiny("forward").request(), 0.0, str(tmp_path))
             (variant,) = answer["variants"].values()
             assert np.load(variant["file"]).shape == (2 * 4 * 6 * 6,)

@@ -159,3 +159,10 @@ def test_affine_and_softmax_with_the_lectures_backward_of_1(rng):
     last = SoftmaxWithLoss()
     last.forward(np.array([[0.3, 2.9, 4.0]]), np.array([[0, 0, 1]]))
     np.testing.assert_allclose(last.backward(dout=1), [[0.01821127, 0.24519181, 0.73659691 - 1]], rtol=1e-5)
+
+
+def test_lists_of_numbers_are_taken():
+    layer = Convolution([[[[2.0]]]], [1.0])
+    assert layer.forward([[[[1, 2], [3, 4]]]]).tolist() == [[[[3, 5], [7, 9]]]]
+    assert Affine([[1.0], [2.0]], [3.0]).forward([[1, 1]]).tolist() == [[6]]
+    assert Relu().forward([-1.0, 2.0]).tolist() == [0, 2]

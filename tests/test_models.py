@@ -106,6 +106,13 @@ def test_wrong_options_are_refused_by_name():
         fc.models.LeNet5(activation="gelu")
     with pytest.raises(fc.ArgumentError, match="filters"):
         fc.models.SimpleConvNet(conv_param={"filters": 3})
+    with pytest.raises(fc.ArgumentError, match=r"conv_param must be a dict of .* got 3"):
+        fc.models.SimpleConvNet(conv_param=3)
+    with pytest.raises(fc.ArgumentError, match=r"input_dim must be \(C, H, W\), .* got 784"):
+        fc.models.SimpleConvNet(784)
+    for std in (-1, float("nan"), float("inf")):
+        with pytest.raises(fc.ArgumentError, match="weight_init_std must be at least 0"):
+            fc.models.SimpleConvNet(weight_init_std=std)
     with pytest.raises(fc.ArgumentError, match=r"alexnot.*simple_convnet, lenet5"):
         build("alexnot")
     with pytest.raises(fc.ArgumentError, match=r"lenet5.*depth"):
@@ -166,6 +173,9 @@ def test_accuracy_counts_the_last_smaller_batch_and_takes_one_hot():
     assert net.accuracy(x, t, batch_size=10) == pytest.approx(24 / 25)
     with pytest.raises(fc.ShapeError, match="one label per image"):
         net.accuracy(x, t[:3])
+    for size in (0, -1):
+        with pytest.raises(fc.ArgumentError, match=f"accuracy: batch_size must be at least 1, got {size}"):
+            net.accuracy(x, t, batch_size=size)
 
 
 @pytest.mark.parametrize("name", ["params.pkl", "params.safetensors"])

@@ -139,10 +139,20 @@ def test_a_model_without_a_convolution_is_refused(rng):
         plots.activation_maps(model, rng.random((1, 2, 2)), "unused.png")
 
 
+def test_filter_show_refuses_nothing_to_show_and_no_columns():
+    with pytest.raises(fc.ShapeError, match=r"at least one, got shape \(0, 1, 3, 3\)"):
+        plots.filter_show(np.zeros((0, 1, 3, 3)), path="unused.png")
+    with pytest.raises(fc.ArgumentError, match="filter_show: nx must be at least 1, got 0"):
+        plots.filter_show(np.zeros((2, 1, 3, 3)), nx=0, path="unused.png")
+
+
 @pytest.mark.parametrize(
     ("draw", "text"),
     [
-        (lambda: plots.filter_show(np.zeros((3, 3))), r"filters must be \(FN, C, FH, FW\), got shape \(3, 3\)"),
+        (
+            lambda: plots.filter_show(np.zeros((3, 3))),
+            r"filters must be \(FN, C, FH, FW\), at least one, got shape",
+        ),
         (lambda: plots.activation_maps(fc.nn.Flatten(), np.zeros((3, 3))), r"image must be \(C, H, W\), got shape"),
     ],
 )

@@ -45,6 +45,8 @@ def test_what_is_no_pair_is_refused(trainer, data):
 def test_epochs_are_whole(trainer):
     with pytest.raises(fc.ArgumentError, match=r"epochs must be a whole number, got 1\.5"):
         trainer.fit((X, T), epochs=1.5)
+    with pytest.raises(fc.ArgumentError, match="epochs must be at least 0, got -1"):
+        trainer.fit((X, T), epochs=-1)
 
 
 def test_float64_images_are_refused_with_the_way_out(trainer):

@@ -45,6 +45,7 @@ class Process:
             [sys.executable, "-m", "fastconv.bench.peers.worker", name, device, precision],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
             env=environment(threads, keep_memory),
+            start_new_session=True,  # a terminal's Ctrl-C is for the asking process, which ends this one
         )  # fmt: skip
         self.versions: dict[str, str] = self._answer()["versions"]
 

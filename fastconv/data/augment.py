@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ArgumentError, ShapeError
-from .arguments import whole_number
+from ..geometry import whole_number
 from .pixels import channels_last
 from .resize import resize_rectangles
 

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ArgumentError
+from ..geometry import whole_number
 from . import cifar10, digits, mnist
-from .arguments import whole_number
 from .files import Root
 from .pixels import enlarge
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..autograd.tensor import Tensor, host_array, tensor
 from ..errors import ArgumentError
-from .arguments import whole_number
+from ..geometry import whole_number
 from .batches import Transform, batches, count_batches
 
 

@@ -84,9 +84,12 @@ def frozen(op: str, what: str, value: Any, *shapes: tuple[int, ...]) -> Any:
         raise ArgumentError(f"{op}: {what} must be made of whole numbers, got {value!r}{seen}") from None
 
 
-def whole_number(op: str, what: str, value: Any) -> int:
-    """`value` as a plain int; raises ArgumentError where it is none."""
+def whole_number(op: str, what: str, value: Any, least: int | None = None) -> int:
+    """`value` as a plain int; raises ArgumentError where it is none, or below `least`."""
     try:
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
-        raise ArgumentError(f"{op}: {what} must be a whole number, got {value!r}") from None
+        raise ArgumentError(f"{op}: {what} must be a whole number, got {value!r:.60}") from None
+    if least is not None and number < least:
+        raise ArgumentError(f"{op}: {what} must be at least {least}, got {number}")
+    return number

@@ -14,6 +14,7 @@ from ..autograd.gradcheck import numerical_gradient
 from ..autograd.mode import no_grad
 from ..backends.base import Array
 from ..errors import ArgumentError, ShapeError
+from ..geometry import whole_number
 from ..lecture_files import read_params, write_params
 from ..nn import init
 from ..nn.module import Module, Parameter
@@ -135,6 +136,7 @@ class LectureNetwork(Module):
         labels = class_indices(t).numpy()
         if len(x) != len(labels) or not len(x):
             raise ShapeError(f"accuracy: one label per image is needed, x {tuple(x.shape)}, t {tuple(labels.shape)}")
+        batch_size = whole_number("accuracy", "batch_size", batch_size, 1)
         right = 0
         for i in range(0, len(x), batch_size):
             guess = self.predict(x[i : i + batch_size]).argmax(1)

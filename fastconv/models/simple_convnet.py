@@ -30,6 +30,9 @@ class SimpleConvNet(LectureNetwork):
         hidden_size: int = 100, output_size: int = 10, weight_init_std: float | str = 0.01,
     ) -> None:  # fmt: skip
         super().__init__()
+        C, H, W = whole_numbers("SimpleConvNet", "input_dim", input_dim, "C, H, W")
+        if not isinstance(conv_param, Mapping | None):
+            raise ArgumentError(f"SimpleConvNet: conv_param must be a dict of {[*CONV_PARAM]}, got {conv_param!r:.40}")
         unknown = set(conv_param or {}) - set(CONV_PARAM)
         if unknown:
             raise ArgumentError(
@@ -40,7 +43,6 @@ class SimpleConvNet(LectureNetwork):
             "input_dim": list(input_dim), "conv_param": conv, "hidden_size": hidden_size,
             "output_size": output_size, "weight_init_std": weight_init_std,
         }  # fmt: skip
-        C, H, W = whole_numbers("SimpleConvNet", "input_dim", input_dim, "C, H, W")
         FN, F = conv["filter_num"], conv["filter_size"]
         maps = Conv2dGeometry.from_shapes((1, C, H, W), (FN, C, F, F), stride=conv["stride"], padding=conv["pad"])
         pooled = Pool2dGeometry.from_shape(maps.y_shape, 2).y_shape
@@ -64,6 +66,8 @@ class SimpleConvNet(LectureNetwork):
 
 def _initialize(layer: Any, std: float | str) -> None:
     if not isinstance(std, str):
+        if not 0 <= std < float("inf"):
+            raise ArgumentError(f"weight_init_std must be at least 0, got {std!r}")
         start(layer, partial(init.normal, std=std))
         return
     by_name = {"relu": init.he, "he": init.he, "sigmoid": init.xavier, "xavier": init.xavier}

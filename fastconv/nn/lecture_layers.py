@@ -25,7 +25,7 @@ class Convolution:
     """
 
     def __init__(self, W: Any, b: Any, stride: int = 1, pad: int = 0) -> None:
-        self.W, self.b, self.stride, self.pad = W, b, stride, pad
+        self.W, self.b, self.stride, self.pad = _array(W), _array(b), stride, pad
         self.x: Array | None = None
         self.dW: Array | None = None
         self.db: Array | None = None
@@ -91,7 +91,7 @@ class Affine:
     """x . W + b with W (IN, OUT) and b (OUT,); x with more than two axes is flattened and its gradient shaped back."""
 
     def __init__(self, W: Any, b: Any) -> None:
-        self.W, self.b = W, b
+        self.W, self.b = _array(W), _array(b)
         self.x: Array | None = None
         self.original_x_shape: tuple[int, ...] | None = None
         self.dW: Array | None = None
@@ -99,6 +99,7 @@ class Affine:
 
     def forward(self, x: Any) -> Array:
         """(N, OUT)"""
+        x = _array(x)
         self.original_x_shape = tuple(x.shape)
         self.x, W, b = _alike(x.reshape(x.shape[0], -1), self.W, self.b)
         if self.x.shape[1] != W.shape[0]:
@@ -163,8 +164,14 @@ class SoftmaxWithLoss:
 def _alike(*arrays: Any) -> tuple[Array, ...]:
     """Arrays on the current backend, all of the widest floating type among them."""
     be = select.current()
+    arrays = tuple(map(_array, arrays))
     dtype = np.result_type(np.float32, *(a.dtype for a in arrays))
     return tuple(be.asarray(a, dtype) for a in arrays)
+
+
+def _array(value: Any) -> Any:
+    """Lists of numbers as a NumPy array, arrays of any library as they are."""
+    return value if hasattr(value, "dtype") else np.asarray(value)
 
 
 def _forwarded(layer: object, value: Any) -> Array:

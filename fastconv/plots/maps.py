@@ -9,6 +9,7 @@ import numpy as np
 from ..autograd.mode import no_grad
 from ..autograd.tensor import Tensor
 from ..errors import ArgumentError, ShapeError, UnsupportedError
+from ..geometry import whole_number
 from ..nn import Conv2d
 from ..nn.mode import evaluation_mode
 from ..nn.module import Module, observe
@@ -30,6 +31,7 @@ def filter_show(
     between the squares, in pixels of a filter that is `scale` pixels wide. before: the filters before training, drawn
     to the left of the others.
     """
+    nx = whole_number("filter_show", "nx", nx, 1)
     groups = [("", filters)] if before is None else [("before", before), ("after", filters)]
     arrays = [(title, _filters(f)) for title, f in groups]
     side = 0.8 * min(nx, len(arrays[0][1]))
@@ -122,6 +124,6 @@ def _convolution(model: Module, layer: str | None) -> Conv2d:
 def _filters(filters: Any) -> Array:
     """Filters as (FN, 1 or 3, FH, FW)."""
     array = np.asarray(filters)
-    if array.ndim != 4:
-        raise ShapeError(f"filter_show: filters must be (FN, C, FH, FW), got shape {array.shape}")
+    if array.ndim != 4 or not array.size:
+        raise ShapeError(f"filter_show: filters must be (FN, C, FH, FW), at least one, got shape {array.shape}")
     return array if array.shape[1] in (1, 3) else array.mean(1, keepdims=True)

@@ -92,7 +92,7 @@ class Trainer:
             DataError, ArgumentError: nothing to resume, or a checkpoint of another network or recipe.
             ArgumentError: train or validation is no pair, or epochs no whole number.
         """
-        (x, labels), epochs = _images_and_labels("train", train), whole_number("fit", "epochs", epochs)
+        (x, labels), epochs = _images_and_labels("train", train), whole_number("fit", "epochs", epochs, 0)
         validation = None if validation is None else _images_and_labels("validation", validation)
         per_epoch = count_batches(len(x), batch_size)
         self._recipe = {
