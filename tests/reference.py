@@ -326,6 +326,38 @@ def batch_norm_backward(dy, x, gamma, eps):
     return _from_channels(dx, x.shape), np.array(dgamma), np.array(dbeta)
 
 
+# Local response normalisation ---------------------------------------------------------------------------------------
+
+
+def _channels_around(c, C, size):
+    """The window of channel c as PyTorch has it: size // 2 channels before, (size - 1) // 2 behind."""
+    return [j for j in range(c - size // 2, c - size // 2 + size) if 0 <= j < C]
+
+
+def local_denominators(x, size, alpha, k):
+    d = np.full(x.shape, float(k))
+    for c in range(x.shape[1]):
+        for j in _channels_around(c, x.shape[1], size):
+            d[:, c] += alpha / size * x[:, j] ** 2
+    return d
+
+
+def local_response_norm(x, size, alpha, beta, k):
+    x = np.asarray(x, np.float64)
+    return x * local_denominators(x, size, alpha, k) ** -beta
+
+
+def local_response_norm_backward(dy, x, size, alpha, beta, k):
+    """y[c] depends on x[c] itself, and through d[c] on each x[j] of its window."""
+    dy, x = np.asarray(dy, np.float64), np.asarray(x, np.float64)
+    d = local_denominators(x, size, alpha, k)
+    dx = dy * d**-beta
+    for c in range(x.shape[1]):
+        for j in _channels_around(c, x.shape[1], size):
+            dx[:, j] += dy[:, c] * x[:, c] * -beta * d[:, c] ** (-beta - 1) * alpha / size * 2 * x[:, j]
+    return dx
+
+
 # Loss -----------------------------------------------------------------------------------------------------------------
 
 

@@ -68,6 +68,11 @@ class TestGradients:
     def test_dropout_with_its_own_seed(self, rng):
         assert fc.gradcheck(lambda x: F.dropout(x, 0.4, seed=5), values(rng, 2, 3, 4, 5))
 
+    @pytest.mark.parametrize("shape", [(3, 7), (2, 6, 3, 2), (2, 1, 2, 2)])
+    @pytest.mark.parametrize("options", [(5, 0.5, 0.75, 2.0), (2, 1.0, 0.5), (1,), (20, 3.0, 2.0, 0.1)])
+    def test_local_response_norm(self, shape, options, rng):
+        assert fc.gradcheck(lambda x: F.local_response_norm(x, *options), values(rng, *shape))
+
     @pytest.mark.parametrize("reduction", ["mean", "sum"])
     def test_cross_entropy(self, reduction, rng):
         labels = np.array([2, 0, 4, 4])

@@ -6,7 +6,7 @@ from cases import floats
 from checks import poisoned
 
 from fastconv.errors import ArgumentError, ShapeError
-from fastconv.geometry import Conv2dGeometry, Pool2dGeometry
+from fastconv.geometry import Conv2dGeometry, LocalResponse, Pool2dGeometry
 
 CONV = Conv2dGeometry.from_shapes((3, 2, 8, 8), (4, 2, 3, 3), padding=1)
 FEW = Conv2dGeometry.from_shapes((2, 3, 14, 14), (4, 3, 3, 3), padding=1)
@@ -15,6 +15,7 @@ DEEP = Conv2dGeometry.from_shapes((2, 20, 6, 6), (24, 20, 3, 3), padding=1)
 GROUPS = Conv2dGeometry.from_shapes((2, 8, 6, 6), (8, 4, 3, 3), groups=2)
 POOL = Pool2dGeometry.from_shape((3, 4, 8, 8), 2, stride=2)
 FUSED = {"kind": "avg", "activation": "tanh"}
+RESPONSE = LocalResponse(5, alpha=0.1)
 LABELS = np.array([2, 0, 1])
 
 
@@ -72,6 +73,10 @@ CALLS = {
     "activation_forward": ("activation_forward", ["tanh", (3, 4)], {}, [(3, 4)]),
     "activation_backward": ("activation_backward", ["relu", (3, 4), (3, 4)], {}, [(3, 4)]),
     "dropout": ("dropout", [(3, 4), 0.5, 7], {}, [(3, 4)]),
+    "local_response_norm_forward": ("local_response_norm_forward", [(2, 9, 3, 4), RESPONSE], {}, [(2, 9, 3, 4)]),
+    "local_response_norm_backward": (
+        "local_response_norm_backward", [(2, 9, 3, 4), (2, 9, 3, 4), RESPONSE], {}, [(2, 9, 3, 4)],
+    ),
     "softmax_cross_entropy_forward": ("softmax_cross_entropy_forward", [(3, 5), LABELS], {}, [(), (3, 5)]),
     "softmax_cross_entropy_backward": ("softmax_cross_entropy_backward", [(3, 5), LABELS], {}, [(3, 5)]),
 }  # fmt: skip

@@ -18,6 +18,7 @@ from cases import CONV_CASES, FUSED_CASES, POOL_CASES, conv_values, floats
 from fastconv.backends import select, workspace
 from fastconv.backends.host import ALIGNMENT
 from fastconv.errors import FastconvError
+from fastconv.geometry import LocalResponse
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="guard pages need mprotect, which this system lacks"),
@@ -158,6 +159,18 @@ def flat_calls(be, n, rng, dtype):
     rows, labels = floats(rng, (3, n), dtype), rng.integers(0, n, 3)
     yield f"softmax {n}", be.softmax_cross_entropy_forward, (rows, labels)
     yield f"softmax backward {n}", lambda p, t: (be.softmax_cross_entropy_backward(p, t),), (rows, labels)
+    for r in (LocalResponse(5), LocalResponse(2, alpha=1.0), LocalResponse(2 * n + 1)):
+        maps, dmaps, out = (
+            floats(rng, (2, n, 1, 3), dtype),
+            floats(rng, (2, n, 1, 3), dtype),
+            np.empty((2, n, 1, 3), dtype),
+        )
+        yield f"{r} {n}", lambda x, y, r=r: (be.local_response_norm_forward(x, r, out=y),), (maps, out)
+        yield (
+            f"{r} backward {n}",
+            lambda dy, x, dx, r=r: (be.local_response_norm_backward(dy, x, r, out=dx),),
+            (dmaps, maps, out),
+        )
     square, bias, out = floats(rng, (5, n), dtype), floats(rng, (5,), dtype), np.empty((3, 5), dtype)
     yield f"linear {n}", lambda x, w, b, y: (be.linear_forward(x, w, b, out=y),), (rows, square, bias, out)
     yield f"linear backward {n}", be.linear_backward, (floats(rng, (3, 5), dtype), rows, square)

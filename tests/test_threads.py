@@ -55,6 +55,9 @@ def results(backend):
             ("mean", "var", "y", "dx", "dgamma", "dbeta"), (mean, var, y, dx, dgamma, dbeta), strict=True
         ):
             yield f"batch norm {shape} {name}", a
+        response = fc.geometry.LocalResponse(5, alpha=0.1)
+        yield f"local response {shape}", backend.local_response_norm_forward(x, response)
+        yield f"local response backward {shape}", backend.local_response_norm_backward(dy, x, response)
     x, w, dy = (backend.asarray(floats(rng, shape)) for shape in ((130, 257), (65, 257), (130, 65)))
     yield "linear", backend.linear_forward(x, w, None)
     for name, a in zip(("dx", "dw", "db"), backend.linear_backward(dy, x, w), strict=True):

@@ -89,6 +89,11 @@ class TestFunctions:
         ))  # fmt: skip
         agree([(a.numpy(), b.numpy()) for a, b in zip(ours, theirs, strict=True)])
 
+    @pytest.mark.parametrize("options", [(5,), (5, 5e-4, 0.75, 2.0), (4, 1.0, 0.5), (3, 2.0, 1.5, 0.5), (19, 1.0)])
+    def test_local_response_norm(self, options, rng):
+        ours, theirs = F.local_response_norm, torch.nn.functional.local_response_norm
+        agree(both(lambda x: ours(x, *options), lambda x: theirs(x, *options), 3 * rng.standard_normal((2, 9, 4, 5))))
+
     @pytest.mark.parametrize("reduction", ["mean", "sum"])
     def test_cross_entropy(self, reduction, rng):
         labels = rng.integers(0, 7, 9)

@@ -19,7 +19,7 @@ from functools import partial
 from itertools import accumulate
 from typing import Any
 
-from ..geometry import Conv2dGeometry, Pool2dGeometry
+from ..geometry import Conv2dGeometry, LocalResponse, Pool2dGeometry
 
 Array = Any  # numpy.ndarray on the CPU, cupy.ndarray on the GPU
 
@@ -310,6 +310,20 @@ class Backend(ABC):
         batch_statistics: mean and var are those of x itself, dx = gamma / std (dy - (dbeta + xhat dgamma) / M); else
         they are constants, dx = gamma / std dy.
         """
+
+    # Local response normalisation (Krizhevsky, Sutskever & Hinton 2012, section 3.3) ---------------------------------
+
+    @abstractmethod
+    def local_response_norm_forward(self, x: Array, r: LocalResponse, *, out: Array | None = None) -> Array:
+        """y[c] = x[c] d[c]^-beta with d[c] = k + alpha / size * sum of x[j]^2 over the window of channels around c.
+
+        x is (N, C, H, W) or (N, C), as in backward.
+        """
+
+    @abstractmethod
+    def local_response_norm_backward(self, dy: Array, x: Array, r: LocalResponse, *, out: Array | None = None) -> Array:
+        """dx[c] = dy[c] d[c]^-beta - 2 alpha beta / size * x[c] * sum of dy[j] x[j] d[j]^(-beta - 1) over the channels
+        j whose windows meet c."""
 
     # Loss -------------------------------------------------------------------------------------------------------------
 

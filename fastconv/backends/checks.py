@@ -49,6 +49,17 @@ def require_float(op: str, **arrays: Array | None) -> np.dtype[Any]:
     return kinds.pop()
 
 
+def require_channels(op: str, **arrays: Array) -> np.dtype[Any]:
+    """The one floating type of arrays of one shape, (N, C, H, W) or (N, C), with at least one channel."""
+    dtype = require_float(op, **arrays)
+    *others, (name, x) = arrays.items()
+    if x.ndim not in (2, 4) or not x.shape[1]:
+        raise ShapeError(f"{op}: {name} must be (N, C, H, W) or (N, C) with at least one channel, got {tuple(x.shape)}")
+    for other, a in others:
+        require(op, other, a, x.shape, dtype)
+    return dtype
+
+
 def require_activation(op: str, kind: str | None) -> None:
     """Raise ArgumentError for an activation that no backend has."""
     if kind is not None and kind not in ACTIVATIONS:

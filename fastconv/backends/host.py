@@ -92,6 +92,11 @@ def as_flat(a: Array) -> Array:
     return lying.reshape(-1)
 
 
+def in_order(a: Array) -> Array:
+    """The elements in the order of channels-last memory, as one axis, without a copy where they lie so."""
+    return (as_channels_last(a) if a.ndim == 4 else np.ascontiguousarray(a)).reshape(-1)
+
+
 def result(op: str, out: Array | None, shape: Sequence[int], dtype: Any) -> Array:
     """`out` after a check that the kernel can write to it, or fresh memory."""
     if out is None:

@@ -273,6 +273,8 @@ _RESULTS: dict[str, Callable[..., list[Spec | None]]] = {
     "batch_norm_statistics": lambda x, *_, **__: [_channels(x), _channels(x)],
     "batch_norm_forward": lambda x, *_, **__: [(x.shape, x.dtype)],
     "batch_norm_backward": lambda dy, x, *_, **__: [(x.shape, x.dtype), _channels(x), _channels(x)],
+    "local_response_norm_forward": lambda x, r: [(x.shape, x.dtype)],
+    "local_response_norm_backward": lambda dy, x, r: [(x.shape, x.dtype)],
     "softmax_cross_entropy_forward": lambda logits, labels: [((), logits.dtype), (logits.shape, logits.dtype)],
     "softmax_cross_entropy_backward": lambda prob, labels: [(prob.shape, prob.dtype)],
     # Parameters and state change in place; the optimizer itself is called again at every run.

@@ -15,7 +15,8 @@ the zeros spread as equally as possible and the odd one below and right, as Tens
 """
 
 from .conv2d import Conv2dGeometry
+from .local_response import LocalResponse
 from .options import Padding, Size2, pair, whole_number
 from .pool2d import Pool2dGeometry
 
-__all__ = ["Conv2dGeometry", "Padding", "Pool2dGeometry", "Size2", "pair", "whole_number"]
+__all__ = ["Conv2dGeometry", "LocalResponse", "Padding", "Pool2dGeometry", "Size2", "pair", "whole_number"]

@@ -6,6 +6,7 @@ from .batch_norm import BatchNorm1d, BatchNorm2d
 from .containers import Sequential
 from .conv import Conv2d
 from .linear import Linear
+from .local_response import LocalResponseNorm
 from .loss import CrossEntropyLoss, MAPLoss
 from .module import Buffer, Module, Parameter
 from .pool import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
@@ -17,7 +18,7 @@ from .subsampling import Subsampling2d
 
 __all__ = [
     "Module", "Parameter", "Buffer", "Sequential", "Conv2d", "SparseConv2d", "Linear", "RBF",
-    "BatchNorm1d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "GlobalMaxPool2d", "GlobalAvgPool2d", "Subsampling2d",
-    "ReLU", "LeakyReLU", "Sigmoid", "Tanh", "ScaledTanh", "Softmax", "Dropout", "Flatten", "Identity",
+    "BatchNorm1d", "BatchNorm2d", "LocalResponseNorm", "MaxPool2d", "AvgPool2d", "GlobalMaxPool2d", "GlobalAvgPool2d",
+    "Subsampling2d", "ReLU", "LeakyReLU", "Sigmoid", "Tanh", "ScaledTanh", "Softmax", "Dropout", "Flatten", "Identity",
     "CrossEntropyLoss", "MAPLoss", "init",
 ]  # fmt: skip

@@ -193,6 +193,26 @@ def exp(typingctx, a):
 
 
 @intrinsic
+def multiply_add(typingctx, a, b, c):
+    """a * b + c, fused where the CPU can."""
+
+    def codegen(context, builder, signature, args):
+        return ActivationVectors(builder, a.count, a.dtype.bitwidth // 8).multiply_add(*args)
+
+    return a(a, b, c), codegen
+
+
+@intrinsic
+def power(typingctx, a, exponent):
+    """a^exponent of each lane, NaN for NaN; activation.py says for which numbers, and its error."""
+
+    def codegen(context, builder, signature, args):
+        return ActivationVectors(builder, a.count, a.dtype.bitwidth // 8).power(*args)
+
+    return a(a, exponent), codegen
+
+
+@intrinsic
 def first(typingctx, a, count, rest):
     """The first `count` lanes of a, those of `rest` behind them."""
 

@@ -50,7 +50,7 @@ static uint3 threadIdx, blockIdx, blockDim, gridDim;
 
 template <typename A, typename B> inline std::common_type_t<A, B> min(A a, B b) { return b < a ? b : a; }
 template <typename A, typename B> inline std::common_type_t<A, B> max(A a, B b) { return a < b ? b : a; }
-using std::exp, std::fabs, std::fma, std::isnan, std::log, std::sqrt, std::tanh;
+using std::exp, std::fabs, std::fma, std::isnan, std::log, std::pow, std::sqrt, std::tanh;
 template <typename V> inline V __ldg(const V *p) { return *p; }
 template <typename To, typename From> inline To bits_as(From from) {
     static_assert(sizeof(To) == sizeof(From));

@@ -6,6 +6,7 @@ from .conv2d import CpuConv2d
 from .conv2d_pool import CpuConv2dPool
 from .layout import CpuLayout
 from .linear import CpuLinear
+from .local_response import CpuLocalResponse
 from .loss import CpuLoss
 from .pointwise import CpuPointwise
 from .pool2d import CpuPool2d
@@ -21,6 +22,7 @@ class CpuBackend(
     CpuPool2d,
     CpuPointwise,
     CpuBatchNorm,
+    CpuLocalResponse,
     CpuLoss,
     CpuUpdate,
 ):

@@ -9,10 +9,10 @@ from ...kernels.cpu import batch_norm as kernels
 from ...kernels.cpu import batch_norm_forms as forms
 from ...kernels.cpu.activation import NONE
 from ..checks import require_activation, require_batch_norm, require_writeable
-from ..host import Array, HostMemory, as_flat, result
+from ..host import Array, HostMemory, as_flat, in_order, result
 from ..launch import launch, launches
 from ..workspace import scratch
-from .pointwise import KINDS, in_order
+from .pointwise import KINDS
 
 
 class CpuBatchNorm(HostMemory):

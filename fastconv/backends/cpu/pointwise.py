@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import ArgumentError
 from ...kernels.cpu import pointwise as kernels
 from ..checks import require, require_activation, require_float
-from ..host import Array, HostMemory, as_channels_last, as_flat, result
+from ..host import Array, HostMemory, as_flat, in_order, result
 from ..launch import launch, launches
 
 KINDS = {
@@ -52,8 +52,3 @@ class CpuPointwise(HostMemory):
         threshold = np.uint64(math.ceil(p * 2**24))
         launch(kernels.dropout, as_flat(y), in_order(x), 1 / (1 - p), np.uint64(seed % 2**64), threshold)
         return y
-
-
-def in_order(a: Array) -> Array:
-    """The elements in the order of channels-last memory, without a copy where they lie so."""
-    return (as_channels_last(a) if a.ndim == 4 else np.ascontiguousarray(a)).reshape(-1)

@@ -3,6 +3,7 @@
 from .batch_norm import ReferenceBatchNorm
 from .conv2d import ReferenceConv2d
 from .linear import ReferenceLinear
+from .local_response import ReferenceLocalResponse
 from .loss import ReferenceLoss
 from .pointwise import ReferencePointwise
 from .pool2d import ReferencePool2d
@@ -15,6 +16,7 @@ class ReferenceBackend(
     ReferenceLinear,
     ReferencePointwise,
     ReferenceBatchNorm,
+    ReferenceLocalResponse,
     ReferenceLoss,
     ReferenceUpdate,
 ):
