@@ -10,6 +10,15 @@ it. One chunk owns some rows and takes a block of them at a time, whose squares 
 own, a row of it with zeros on both sides: so a window is `taps` vectors of memory, each one element further on, and the
 ends of rows need no care. By blocks, because a row's windows are read as soon as its squares are written, and a vector
 that was written in two parts can be read only once both are out of the way.
+
+AMD Zen 5, 2 cores, AVX-512, float32, size 5, microseconds, calls in turn (first ReLU, which only moves memory):
+                        ReLU   forward   backward   PyTorch 2.13 forward   its forward and backward
+    16x96x55x55          326      1586       2861                  26411                      66800
+    16x64x56x56          210       941       1493                  18319                      44831
+    16x192x56x56         946      2780       4532                  76202                     254228
+    100x6x28x28           27       443        787                   3025                       6469
+A vector takes 40 cycles, half of them the power, whose steps wait for one another: its logarithm in pairs (Estrin) took
+9.1 ns to 7.0 for windows of one channel, 96 channels, one thread. Rows of scratch on whole cache lines: no gain.
 """
 
 from .jit import inner, ordered_inner, ordered_kernel
