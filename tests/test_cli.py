@@ -310,6 +310,19 @@ def test_filters_of_a_network_and_of_the_lectures_params(saved, tmp_path):
     saved[1].save_params(tmp_path / "params.pkl")
     run("filters", tmp_path / "params.pkl", "--out", tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "filters.png").read_bytes()
+    assert "no convolution 'conv2'; its convolutions are conv1" in run("filters", saved[0], "--layer", "conv2", code=1)
+    assert "no filters 'W2' in it; there are W1" in run("filters", tmp_path / "params.pkl", "--layer", "W2", code=1)
+
+
+def test_filters_of_a_deeper_layer_and_templates_of_a_linear_classifier(tmp_path):
+    pytest.importorskip("matplotlib")
+    fc.save(fc.models.LeNet5(), tmp_path / "lenet.safetensors")
+    assert run("filters", tmp_path / "lenet.safetensors", "--layer", "c3").startswith("wrote 16 filters to ")
+    fc.save(fc.models.LinearClassifier((1, 4, 4), 3), tmp_path / "linear.safetensors")
+    assert run("filters", tmp_path / "linear.safetensors").startswith("wrote 3 templates to ")
+    fc.save(fc.nn.Linear(2, 3), tmp_path / "own.safetensors")
+    assert "there are no filters in it, only bias, weight" in run("filters", tmp_path / "own.safetensors", code=1)
+    assert "no_such: cannot be read" in run("filters", tmp_path / "no_such", code=1)
 
 
 def test_activations_of_a_test_image_and_of_a_picture(saved, tmp_path):

@@ -19,6 +19,8 @@ from . import canvas
 from .canvas import Array, draw_maps
 
 GAP = 0.15
+HEAD = 0.3  # inches
+NARROWEST = 1.7
 
 
 def filter_show(
@@ -67,18 +69,24 @@ def activation_maps(
     image = np.asarray(image)
     if image.ndim != 3:
         raise ShapeError(f"activation_maps: image must be (C, H, W), got shape {image.shape}")
-    filters, maps = _filters_and_maps(model, image, layer)
-    count = len(filters)
+    name, conv = convolution("activation_maps", model, layer)
+    filters, maps = conv.weight.numpy(), _maps_of(conv, model, image)
+    count, C, FH, FW = filters.shape
     columns, bands = min(nx, count), -(-count // nx)
-    figure = canvas.empty_figure((0.8 * columns + 2.2, max(1.7 * bands, 2.2)), path)
-    parts: Any = figure.subfigures(1, 2, width_ratios=(2.0, 0.8 * columns))
+    width, height = max(0.8 * columns, NARROWEST), max(1.7 * bands, 2.2) + HEAD
+    figure = canvas.empty_figure((width + 2.2, height), path)
+    parts: Any = figure.subfigures(1, 2, width_ratios=(2.0, width))
     left, right = parts
-    shown = left.add_axes((0.05, 0.05, 0.9, 0.9))
+    title = {"y": 1 - 0.6 * HEAD / height, "va": "center", "fontsize": 8}
+    left.text(0.05, s=f"image {_by(image)}", **title)
+    mean = "" if C in (1, 3) else f" (mean of {C} channels)"
+    right.text(0.01, s=f"{name or 'filters'} {FH}x{FW}{mean}, maps {_by(maps)}", **title)
+    shown = left.add_axes((0.05, 0.02, 0.9, 0.98 - HEAD / height), anchor="N")
     draw_maps([shown], image[None] if len(image) in (1, 3) else image.mean(0)[None, None])
     # A band is a row of filters, a row of maps and a thin gap.
     spaces = {"hspace": 0.1, "wspace": 0.1, "height_ratios": (1, 1, GAP) * bands}
     grid = right.subplots(3 * bands, columns, squeeze=False, gridspec_kw=spaces)
-    right.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.98)
+    right.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=1 - HEAD / height)
     for band in range(bands):
         some = slice(band * columns, (band + 1) * columns)
         filter_row, map_row, gap = grid[3 * band : 3 * band + 3]
@@ -88,9 +96,25 @@ def activation_maps(
     canvas.finish(figure, path)
 
 
-def _filters_and_maps(model: Module, image: Array, layer: str | None) -> tuple[Array, Array]:
-    """A convolution's filters, and its maps (FN, OH, OW) after what follows it at once and keeps their shape."""
-    conv = _convolution(model, layer)
+def convolution(function: str, model: Module, layer: str | None) -> tuple[str, Conv2d]:
+    """The convolution called `layer`, or the first one, with its name.
+
+    Raises:
+        ArgumentError: the model has none of that name. UnsupportedError: it has none at all.
+    """
+    found = {name: module for name, module in model.named_modules() if isinstance(module, Conv2d)}
+    if not found:
+        raise UnsupportedError(f"{function}: {type(model).__name__} has no convolution")
+    name = next(iter(found)) if layer is None else layer
+    if name not in found:
+        raise ArgumentError(
+            f"{function}: {type(model).__name__} has no convolution {name!r}; its convolutions are {', '.join(found)}"
+        )
+    return name, found[name]
+
+
+def _maps_of(conv: Conv2d, model: Module, image: Array) -> Array:
+    """A convolution's maps (FN, OH, OW) after what follows it at once and keeps their shape."""
     maps: list[Tensor] = []
 
     def follow(module: Module, inputs: tuple[Any, ...], y: Any) -> None:
@@ -102,23 +126,12 @@ def _filters_and_maps(model: Module, image: Array, layer: str | None) -> tuple[A
     with evaluation_mode(model), no_grad(), on_device_of(model), observe(follow):
         model(image[None].astype(conv.weight.dtype))
     if not maps:
-        raise UnsupportedError(f"activation_maps: {type(model).__name__} does not run its convolution {layer or ''}")
-    return conv.weight.numpy(), maps[-1].numpy()[0]
+        raise UnsupportedError(f"activation_maps: {type(model).__name__} does not run this convolution: {conv!r}")
+    return maps[-1].numpy()[0]
 
 
-def _convolution(model: Module, layer: str | None) -> Conv2d:
-    """The convolution of that name, or the first one."""
-    found = {name: module for name, module in model.named_modules() if isinstance(module, Conv2d)}
-    if not found:
-        raise UnsupportedError(f"activation_maps: {type(model).__name__} has no convolution")
-    if layer is None:
-        return next(iter(found.values()))
-    if layer not in found:
-        raise ArgumentError(
-            f"activation_maps: {type(model).__name__} has no convolution {layer!r}; its convolutions are "
-            f"{', '.join(found)}"
-        )
-    return found[layer]
+def _by(maps: Array) -> str:
+    return f"{maps.shape[1]}x{maps.shape[2]}"
 
 
 def _filters(filters: Any) -> Array:
