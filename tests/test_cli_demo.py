@@ -86,7 +86,8 @@ def test_matrices_in_words():
     assert matrix("--input", "123/456") == [[1, 2, 3], [4, 5, 6]]
     assert matrix("--input", "1 -2.5 / 0 10") == [[1, -2.5], [0, 10]]
     assert matrix("--input", "7") == [[7]]
-    for text in ("", "1 2/3", "a b", "/", "12/345"):
+    assert matrix("--input", "12/34; 5 6/7 8") == [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]
+    for text in ("", "1 2/3", "a b", "/", "12/345", "1 2;3", "1;2/3", "1;a"):
         with pytest.raises(fc.ArgumentError, match="--input takes rows"):
             matrix("--input", text)
 

@@ -1,5 +1,7 @@
 """The pictures that explain convolution: what is computed for them, what is drawn, and what is written."""
 
+import io
+
 import numpy as np
 import pytest
 import reference
@@ -7,6 +9,7 @@ from pictures import is_png, pictures, shown, texts
 
 import fastconv as fc
 from fastconv import plots
+from fastconv.plots.gif import encoded
 from fastconv.plots.sliding import LECTURES_POOL_X, LECTURES_W, LECTURES_X
 from fastconv.plots.templates import template_images
 from fastconv.plots.walk import MINUS, filter_walk, pool_walk, size_rule
@@ -76,9 +79,19 @@ def test_every_position_shows_the_window_that_makes_its_output(stride, padding, 
     walk = filter_walk(x, w, stride=stride, padding=padding, dilation=dilation)
     places = []
     for position in walk.positions():
-        assert (walk.window(position) * w).sum() == walk.y[position.place]
+        assert (walk.window(position)[0] * w).sum() == walk.y[position.place]
         places.append(position.place)
     assert places == list(np.ndindex(walk.y.shape))
+
+
+def test_channels_are_added_up(monkeypatch, tmp_path, rng):
+    seen = []
+    monkeypatch.setattr(plots.sliding, "_pixels", lambda figure: seen.append(figure) or np.zeros((4, 4, 3), "uint8"))
+    x, w = rng.integers(0, 4, (3, 4, 4)), rng.integers(0, 4, (3, 3, 3))
+    assert plots.sliding_window(tmp_path / "a.gif", x, w) == 4
+    sums = (x[:, :3, :3] * w).sum((1, 2))
+    assert f"{sums[0]} + {sums[1]} + {sums[2]} = {sums.sum()}" in texts(seen[0])
+    assert len(seen[0].axes[0].images) == 3 + 3 + 1
 
 
 def test_the_lectures_pooling():
@@ -108,8 +121,27 @@ def test_the_animation_has_a_picture_for_each_position(tmp_path):
             gif.seek(i)
             times.append(gif.info["duration"])
             seen.add(gif.convert("RGB").tobytes())
+            assert gif.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
     assert len(seen) == 4
     assert times == [100, 100, 100, 400]
+
+
+def test_a_gif_keeps_colours_that_are_few_and_takes_the_nearest_of_many(rng):
+    few = rng.integers(0, 256, (2, 5, 6, 3)).astype("uint8")
+    few[:, :3] = 255
+    few[1, 3:] = few[0, 3:]
+    few[1, 3, [0, 1]] = few[0, 3, [1, 0]]
+    with Pillow.open(io.BytesIO(encoded(few, [50, 60]))) as gif:
+        for i in range(2):
+            gif.seek(i)
+            np.testing.assert_array_equal(np.asarray(gif.convert("RGB")), few[i])
+    many = np.zeros((20, 20, 3), "uint8")
+    many[..., 0] = np.arange(20)[:, None] * 12
+    many[..., 1] = np.arange(20) * 12
+    with Pillow.open(io.BytesIO(encoded([many], [50]))) as gif:
+        change = np.abs(np.asarray(gif.convert("RGB"), int) - many)
+    assert 0 < change.max() <= 12 * 8
+    assert (change.max(2) == 0).sum() == 256
 
 
 def test_a_picture_of_the_walk_says_what_is_added(monkeypatch, tmp_path):
@@ -127,12 +159,18 @@ def test_a_picture_of_the_walk_says_what_is_added(monkeypatch, tmp_path):
 
 
 def test_what_cannot_be_read_is_refused(tmp_path):
-    with pytest.raises(fc.ArgumentError, match=r"at most 16 rows and columns can be read, with padding \(17, 17\)"):
+    with pytest.raises(
+        fc.ArgumentError, match=r"at most 4 channels of 16 rows and columns can be read, with padding \(1, 17"
+    ):
         plots.sliding_window(tmp_path / "a.gif", np.zeros((15, 15)), padding=1)
-    with pytest.raises(fc.ShapeError, match=r"w must have 2 axes, got shape \(3,\)"):
+    with pytest.raises(fc.ShapeError, match=r"w must have 2 axes, or 3 with channels, got shape \(3,\)"):
         plots.sliding_window(tmp_path / "a.gif", w=[1, 2, 3])
     with pytest.raises(fc.ShapeError, match="the kernel covers 3 along H but the padded input has 2"):
         plots.sliding_window(tmp_path / "a.gif", np.zeros((2, 2)))
+    with pytest.raises(fc.ShapeError, match="w expects 1 input channels, x has 2"):
+        plots.sliding_window(tmp_path / "a.gif", np.zeros((2, 4, 4)))
+    with pytest.raises(fc.ShapeError, match=r"a pooling's input must be \(H, W\), got shape \(2, 4, 4\)"):
+        plots.pooling_window(tmp_path / "a.gif", np.zeros((2, 4, 4)))
     assert not list(tmp_path.iterdir())
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 
 from ..geometry import Padding, Size2
 from ..tensor_files import Path_, write_whole
-from . import canvas
+from . import canvas, gif
 from .canvas import Array
 from .walk import MINUS, Position, Walk, filter_walk, pool_walk, size_rule
 
@@ -21,6 +20,8 @@ LECTURES_POOL_X = np.array([[1, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 5, 2, 
 TIMES = "\N{MULTIPLICATION SIGN}"
 SQUARE = 0.5  # inches
 GAP = 1.2  # squares between the grids
+BETWEEN = 0.7  # squares between the channels
+NARROWEST = 9  # squares, for the texts
 MOST_TERMS = 9  # of a sum that is written out
 PAUSE = 4  # times as long as the others the last picture stays
 INPUT, PADDING, WINDOW, EMPTY, DONE, CURRENT = "#dce9f5", "#f4f4f4", "#ffe28a", "#ffffff", "#e1f3dd", "#8fd18a"
@@ -31,10 +32,11 @@ def sliding_window(
     path: Path_, x: Any = LECTURES_X, w: Any = LECTURES_W, *, stride: Size2 = 1, padding: Padding = 0,
     dilation: Size2 = 1, milliseconds: int = 900,
 ) -> int:  # fmt: skip
-    """Write the walk of the filter w (KH, KW) over x (H, W) as an animated GIF; returns the number of its pictures.
+    """Write the walk of a filter over an input as an animated GIF; returns the number of its pictures.
 
     Each picture shows the padded input with the window, the filter, the sum of their products and the output so far.
-    x, w: the lectures' 7x7 example unless given. milliseconds: how long each picture stays; the last stays longer.
+    x (H, W), w (KH, KW), or (C, H, W) and (C, KH, KW) drawn channel under channel: the lectures' 7x7 example unless
+    given. milliseconds: how long each picture stays; the last stays longer.
 
     Raises:
         ShapeError, ArgumentError: the sizes or options cannot be, or are too large to be read.
@@ -53,53 +55,51 @@ def pooling_window(
 
 def _write(path: Path_, walk: Walk, milliseconds: int) -> int:
     pictures = [_picture(walk, position) for position in walk.positions()]
-    write_whole(path, _gif(pictures, [milliseconds] * (len(pictures) - 1) + [PAUSE * milliseconds]))
+    write_whole(path, gif.encoded(pictures, [milliseconds] * (len(pictures) - 1) + [PAUSE * milliseconds]))
     return len(pictures)
-
-
-def _gif(pictures: list[Array], milliseconds: list[int]) -> bytes:
-    """Pictures (height, width, 3) of bytes as one GIF that starts again; the last has all colours of the others."""
-    from PIL import Image
-
-    palette = Image.fromarray(pictures[-1]).quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    first, *others = (Image.fromarray(p).quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures)
-    gif = BytesIO()
-    first.save(gif, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
-    return gif.getvalue()
 
 
 def _picture(walk: Walk, position: Position) -> Array:
     """The walk at one position, (height, width, 3) bytes."""
-    (IH, IW), (OH, OW) = walk.padded.shape, walk.y.shape
-    KH, KW = (0, 0) if walk.w is None else walk.w.shape
-    width, height = IW + KW + OW + (1 if walk.w is None else 2) * GAP, max(IH, KH, OH)
-    figure = canvas.empty_figure((SQUARE * (max(width, 9) + 1), SQUARE * (height + 3.6)), "")
-    ax = figure.add_axes((0, 0, 1, 1))
-    spare = max(9 - width, 0) / 2
-    ax.set(xlim=(-0.5 - spare, width + 0.5 + spare), ylim=(height + 1.6, -2))
-    ax.axis("off")
-    _draw_input(ax, walk, position, (height - IH) / 2)
-    left = IW + GAP
-    if walk.w is not None:
-        _sign(ax, left, height, "*")
-        _draw_grid(ax, left, (height - KH) / 2, _texts(walk.w), np.full(walk.w.shape, WINDOW))
-        left += KW + GAP
-    _sign(ax, left, height, "max" if walk.w is None else "=")
-    _draw_output(ax, walk, position, left, (height - OH) / 2)
+    (C, IH, IW), (OH, OW) = walk.padded.shape, walk.y.shape
+    KH, KW = (0, 0) if walk.w is None else walk.w.shape[1:]
+    step = max(IH, KH) + BETWEEN
+    width, height = IW + KW + OW + (1 if walk.w is None else 2) * GAP, max(C * step - BETWEEN, OH)
+    ax = _empty_axes(width, height)
+    middles = height / 2 + (np.arange(C) - (C - 1) / 2) * step
+    for channel, middle in enumerate(middles.tolist()):
+        _draw_input(ax, walk, position, channel, middle - IH / 2)
+        if walk.w is not None:
+            _sign(ax, IW + GAP, middle, "*")
+            texts = _texts(walk.w[channel])
+            _draw_grid(ax, IW + GAP, middle - KH / 2, texts, np.full(texts.shape, WINDOW))
+    _sign(ax, width - OW, height / 2, "max" if walk.w is None else "=")
+    _draw_output(ax, walk, position, width - OW, (height - OH) / 2)
     ax.text(width / 2, -1.1, _title(walk), ha="center", va="center", fontsize=11)
     ax.text(width / 2, height + 0.9, _sum(walk, position), ha="center", va="center", fontsize=11)
-    return _pixels(figure)
+    return _pixels(ax.figure)
 
 
-def _draw_input(ax: Any, walk: Walk, position: Position, top: float) -> None:
+def _empty_axes(width: float, height: float) -> Any:
+    """Axes whose unit is a square, with room for two lines above and one below."""
+    spare = max(NARROWEST - width, 0) / 2
+    figure = canvas.empty_figure((SQUARE * (width + 2 * spare + 1), SQUARE * (height + 3.6)), "")
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(-0.5 - spare, width + 0.5 + spare), ylim=(height + 1.6, -2))
+    ax.axis("off")
+    return ax
+
+
+def _draw_input(ax: Any, walk: Walk, position: Position, channel: int, top: float) -> None:
     g = walk.geometry
-    colours = np.full(walk.padded.shape, PADDING)
+    texts = _texts(walk.padded[channel])
+    colours = np.full(texts.shape, PADDING)
     colours[g.PH : g.PH + g.H, g.PW : g.PW + g.W] = INPUT
     colours[np.ix_(position.rows, position.columns)] = WINDOW
-    _draw_grid(ax, 0, top, _texts(walk.padded), colours)
+    _draw_grid(ax, 0, top, texts, colours)
     if walk.w is None:
         return
-    for (a, b), weight in np.ndenumerate(walk.w):
+    for (a, b), weight in np.ndenumerate(walk.w[channel]):
         right, bottom = position.columns[b] + 0.95, top + position.rows[a] + 0.93
         ax.text(right, bottom, f"{TIMES}{_number(weight)}", ha="right", va="bottom", fontsize=6.5, color=FACTOR)
 
@@ -127,8 +127,8 @@ def _draw_grid(ax: Any, left: float, top: float, texts: Array, colours: Array) -
         ax.text(left + column + 0.5, top + row + 0.5, text, ha="center", va="center", fontsize=size)
 
 
-def _sign(ax: Any, right: float, height: float, text: str) -> None:
-    ax.text(right - GAP / 2, height / 2, text, ha="center", va="center", fontsize=16 if len(text) == 1 else 11)
+def _sign(ax: Any, right: float, middle: float, text: str) -> None:
+    ax.text(right - GAP / 2, middle, text, ha="center", va="center", fontsize=16 if len(text) == 1 else 11)
 
 
 def _title(walk: Walk) -> str:
@@ -143,13 +143,18 @@ def _title(walk: Walk) -> str:
 
 def _sum(walk: Walk, position: Position) -> str:
     """The products at a position and what they add up to, or whose maximum it is."""
-    window, value = walk.window(position).ravel().tolist(), _number(walk.y[position.place])
+    window, value = walk.window(position), _number(walk.y[position.place])
+    numbers = window.ravel().tolist()
     if walk.w is None:
-        return f"max({', '.join(map(_number, window))}) = {value}" if len(window) <= MOST_TERMS else f"max = {value}"
-    if len(window) > MOST_TERMS:
-        return f"the sum of {len(window)} products = {value}"
-    terms = " + ".join(f"{_number(a)}·{_number(b)}" for a, b in zip(window, walk.w.ravel().tolist(), strict=True))
-    return f"{terms} = {value}".replace(f"+ {MINUS}", f"{MINUS} ")
+        return f"max({', '.join(map(_number, numbers))}) = {value}" if len(numbers) <= MOST_TERMS else f"max = {value}"
+    if len(walk.w) > 1:
+        terms = [_number(n) for n in (window * walk.w).sum((1, 2)).tolist()]
+    elif len(numbers) <= MOST_TERMS:
+        pairs = zip(numbers, walk.w.ravel().tolist(), strict=True)
+        terms = [f"{_number(a)}·{_number(b)}" for a, b in pairs]
+    else:
+        return f"the sum of {len(numbers)} products = {value}"
+    return f"{' + '.join(terms)} = {value}".replace(f"+ {MINUS}", f"{MINUS} ")
 
 
 def _texts(values: Array) -> Array:

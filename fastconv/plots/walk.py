@@ -17,6 +17,7 @@ from .canvas import Array
 
 MINUS = "\N{MINUS SIGN}"
 LARGEST = 16  # squares along a side of the padded input that can still be read
+MOST_CHANNELS = 4
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,10 @@ class Position:
 
 @dataclass(frozen=True)
 class Walk:
-    """padded: the input with its padding (H + PH + PB, W + PW + PR); w (KH, KW), None of a pooling; y (OH, OW)."""
+    """What is walked over, and what comes out.
+
+    padded: the input with its padding, (C, H + PH + PB, W + PW + PR); w: (C, KH, KW), None of a pooling; y: (OH, OW).
+    """
 
     geometry: Conv2dGeometry | Pool2dGeometry
     padded: Array
@@ -46,22 +50,22 @@ class Walk:
             yield Position((i, j), rows, columns)
 
     def window(self, position: Position) -> Array:
-        """What the window covers there, (KH, KW)."""
-        return self.padded[np.ix_(position.rows, position.columns)]
+        """What the window covers there, (C, KH, KW)."""
+        return self.padded[np.ix_(range(len(self.padded)), position.rows, position.columns)]
 
 
 def filter_walk(x: Any, w: Any, *, stride: Size2 = 1, padding: Padding = 0, dilation: Size2 = 1) -> Walk:
-    """The walk of a filter w (KH, KW) over an input x (H, W); the output is computed by this engine's conv2d.
+    """The walk of a filter w (KH, KW) over an input x (H, W), or of (C, KH, KW) over (C, H, W), by our conv2d.
 
     Raises:
         ShapeError, ArgumentError: the sizes or options cannot be, or are too large to be read.
     """
-    x, w = _matrix("x", x), _matrix("w", w)
+    x, w = _channels("x", x), _channels("w", w)
     options = {"stride": stride, "padding": padding, "dilation": dilation}
-    g = Conv2dGeometry.from_shapes((1, 1, *x.shape), (1, 1, *w.shape), **options)  # type: ignore[arg-type]
+    g = Conv2dGeometry.from_shapes((1, *x.shape), (1, *w.shape), **options)  # type: ignore[arg-type]
     padded = _padded(x, g, 0)
     with no_grad():
-        y = conv2d(x[None, None], w[None, None], **options)  # type: ignore[arg-type]
+        y = conv2d(x[None], w[None], **options)  # type: ignore[arg-type]
     return Walk(g, padded, w, y.numpy()[0, 0])
 
 
@@ -71,11 +75,13 @@ def pool_walk(x: Any, kernel_size: Size2 = 2, *, stride: Size2 | None = None, pa
     Raises:
         ShapeError, ArgumentError: as `filter_walk`.
     """
-    x = _matrix("x", x)
-    g = Pool2dGeometry.from_shape((1, 1, *x.shape), kernel_size, stride=stride, padding=padding)
+    x = _channels("x", x)
+    if len(x) > 1:
+        raise ShapeError(f"walk: a pooling's input must be (H, W), got shape {x.shape}: it takes channels one by one")
+    g = Pool2dGeometry.from_shape((1, *x.shape), kernel_size, stride=stride, padding=padding)
     padded = _padded(x, g, -np.inf)
     with no_grad():
-        y = max_pool2d(x[None, None], kernel_size, stride, padding)
+        y = max_pool2d(x[None], kernel_size, stride, padding)
     return Walk(g, padded, None, y.numpy()[0, 0])
 
 
@@ -90,15 +96,19 @@ def size_rule(g: Conv2dGeometry | Pool2dGeometry, axis: str) -> str:
     return f"{share if (n + before + after - extent) % stride == 0 else f'⌊{share}⌋'} + 1 = {out}"
 
 
-def _matrix(name: str, value: Any) -> Array:
+def _channels(name: str, value: Any) -> Array:
+    """(H, W) or (C, H, W) as (C, H, W)."""
     array = np.asarray(value, np.float64)
-    if array.ndim != 2:
-        raise ShapeError(f"walk: {name} must have 2 axes, got shape {array.shape}")
-    return array
+    if array.ndim not in (2, 3):
+        raise ShapeError(f"walk: {name} must have 2 axes, or 3 with channels, got shape {array.shape}")
+    return array if array.ndim == 3 else array[None]
 
 
 def _padded(x: Array, g: Conv2dGeometry | Pool2dGeometry, value: float) -> Array:
-    padded = np.pad(x, ((g.PH, g.PB), (g.PW, g.PR)), constant_values=value)
-    if max(padded.shape) > LARGEST:
-        raise ArgumentError(f"walk: at most {LARGEST} rows and columns can be read, with padding {padded.shape}  ({g})")
+    padded = np.pad(x, ((0, 0), (g.PH, g.PB), (g.PW, g.PR)), constant_values=value)
+    if max(padded.shape[1:]) > LARGEST or len(padded) > MOST_CHANNELS:
+        raise ArgumentError(
+            f"walk: at most {MOST_CHANNELS} channels of {LARGEST} rows and columns can be read, with padding "
+            f"{padded.shape}  ({g})"
+        )
     return padded

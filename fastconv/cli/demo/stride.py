@@ -15,7 +15,7 @@ def stride(
     padding: Annotated[int, typer.Option(help="Rows and columns of zeros around the input.", min=0)] = 0,
     dilation: Annotated[int, typer.Option(help="The distance between the filter's taps.", min=1)] = 1,
     input: Annotated[
-        str | None, typer.Option(help='Its rows, "1 2 3 / 4 5 6" say; the lectures\' 7x7 example unless given.')
+        str | None, typer.Option(help='Its rows, "1 2 3 / 4 5 6", channels after ";"; the lectures\' 7x7 unless given.')
     ] = None,
     filter: Annotated[str | None, typer.Option(help="Its rows; the lectures' 3x3 filter unless given.")] = None,
     milliseconds: Annotated[int, typer.Option(help="How long each picture stays.", min=20)] = 900,
