@@ -104,11 +104,12 @@ def _group_of_tiles(group, sums, totals, dy, x, zeros, p):
     """M of some tiles, chunk by chunk: V and Z stay near the core that reads them."""
     (_, _, OC), size = p[1], p[4]
     v_size, z_size, m_size = _sizes(p)
-    tiles, gradients = memory(POINTS * v_size), memory(POINTS * z_size)
+    room = memory(POINTS * (v_size + z_size))
     m, total = address(sums) + group * POINTS * m_size * ITEM, address(totals) + group * OC * ITEM
     begin, end = span(group, len(totals), _tiles(p), 1)
     for first in range(begin, end, size):
-        v, z, count = first_line(tiles), first_line(gradients), min(size, end - first)
+        count = min(size, end - first)
+        v, z = first_line(room), first_line(room) + POINTS * v_size * ITEM
         _transform(v, z, total, dy, x, zeros, first, (0, count), p)
         for point in range(POINTS):
             _add_product(point, m, v, z, first > begin, count, p)
