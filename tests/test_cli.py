@@ -254,6 +254,15 @@ def test_evaluate_prints_the_confusion_and_the_accuracy(saved):
     assert ["3", *threes] in [line.split()[:11] for line in lines]
 
 
+def test_a_network_of_more_classes_than_the_data_has(tmp_path):
+    pytest.importorskip("sklearn")
+    model = fc.models.SimpleConvNet((1, 8, 8), {"filter_num": 2, "filter_size": 3}, output_size=12)
+    fc.save(model, tmp_path / "net.safetensors")
+    lines = run("evaluate", tmp_path / "net.safetensors", "--backend", "reference").splitlines()
+    assert ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "right"] in [line.split() for line in lines]
+    assert len([line for line in lines if line.rstrip().endswith("%") and "accuracy" not in line]) == 10
+
+
 def test_several_networks_are_evaluated_as_one(saved, tmp_path):
     pytest.importorskip("sklearn")
     path, model = saved

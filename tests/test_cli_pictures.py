@@ -53,6 +53,15 @@ def test_more_pixels_than_allowed_are_refused_before_they_are_read(tmp_path, mon
         read_image(tmp_path / "a.png", (1, 4, 4))
 
 
+@pytest.mark.parametrize(
+    ("values", "found"), [(np.full((4, 4), np.nan), "nan to nan"), (np.array([[0.0, 255.0]]), "0 to 255")]
+)
+def test_floats_that_are_no_brightness_say_so(tmp_path, values, found):
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(fc.DataError, match=f"floats from 0 to 1 or whole from 0 to 255, got {found} as floats"):
+        read_image(tmp_path / "a.npy", (1, 4, 4))
+
+
 def test_other_formats_and_missing_files_say_so(tmp_path):
     Pillow.fromarray(SHADES).save(tmp_path / "a.gif")
     with pytest.raises(fc.DataError, match="cannot be read as a PNG or JPEG picture"):

@@ -73,6 +73,17 @@ class TestConvolution:
         assert [row.shape for row in fc.summary(net, (3, 32, 32)).rows if row.parameters] == [(8, 16, 16), (10, 8, 8)]
         assert net(np.zeros((2, 3, 32, 32), "float32")).shape == (2, 10)
 
+    @pytest.mark.parametrize("blocks", [1, 2, 3])
+    def test_a_typical_network_is_blocks_of_conv_relu_pool_and_a_fully_connected_layer(self, blocks):
+        """[conv - relu - pool] x N - FC; with N = 2 and two such layers it is LeNet."""
+        layers, channels, size = [], 1, 16
+        for _ in range(blocks):
+            layers += [nn.Conv2d(channels, 2 * channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+            channels, size = 2 * channels, size // 2
+        net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * size * size, 10))
+        assert net(np.zeros((2, 1, 16, 16), "float32")).shape == (2, 10)
+        assert fc.summary(net, (1, 16, 16)).rows[-2].shape == (2**blocks * (16 // 2**blocks) ** 2,)
+
 
 class TestPadding:
     def test_any_value_can_fill_the_border(self):

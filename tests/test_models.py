@@ -209,3 +209,23 @@ def test_networks_learn_a_small_set_by_heart(name):
         if step % 20 == 19 and net.accuracy(x, t) == 1:
             return
     assert net.accuracy(x, t) == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: fc.optim.Adadelta(p, lr=1.0, rho=0.95, eps=1e-8, weight_decay=0.0001),
+        lambda p: fc.optim.SGD(p, lr=0.01, momentum=0.9, weight_decay=0.0001),
+    ],
+    ids=["adadelta", "sgd and momentum"],
+)
+def test_the_convnetjs_page_trains_its_network_in_batches_of_4(make):
+    """Adadelta, or SGD with momentum; an l2 decay of 0.0001; images flipped, and moved by up to 2 pixels."""
+    net = fc.models.ConvNetJS((3, 16, 16))
+    rng = np.random.default_rng(0)
+    t = rng.integers(0, 3, 40)
+    x = 0.3 * rng.random((40, 3, 16, 16), dtype="float32")
+    x[np.arange(40), t] += 0.5
+    moves = fc.data.Compose([fc.data.RandomHorizontalFlip(), fc.data.RandomShift(2)])
+    trainer = fc.Trainer(net, make(net.parameters()), transform=moves, progress=False)
+    assert trainer.fit((x, t), epochs=10, batch_size=4)[-1].train_accuracy > 0.9

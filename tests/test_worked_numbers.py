@@ -174,6 +174,9 @@ class TestSizes:
     def test_b13_image_sizes(self):
         assert F.flatten(zeros(1, 3, 32, 32)).shape == (1, 3072)
         assert F.flatten(zeros(1, 3, 480, 640)).shape == (1, 921_600)
+        photograph = (1377, 2000, 3)  # lalaland.jpg as it is read: rows, columns, colours
+        g = Conv2dGeometry.from_shapes((1, 3, *photograph[:2]), (1, 3, 7, 7), padding="same")
+        assert g.y_shape == (1, 1, 1377, 2000)
 
     def test_b15_first_convolution_of_alexnet(self):
         """227x227x3 (the document's 227x227x227 is a slip): 55x55 maps, 34,848 weights."""

@@ -50,17 +50,20 @@ def evaluate(
 
 
 def _table(result: Evaluation, classes: tuple[str, ...]) -> Table:
-    """Rows are the true classes, columns what the network says; columns of long names go by their numbers."""
+    """Rows are the true classes, columns what the network says; columns of long names go by their numbers.
+
+    A network may know more classes than the data set has.
+    """
     from rich import box
     from rich.table import Table
 
     table = Table(title="true class by row, the network's answer by column", box=box.SIMPLE_HEAD)
     table.add_column("")
     numbered = [f"{i} {name}" if len(name) > 1 else name for i, name in enumerate(classes)]
-    for name in numbered:
+    for name in [*numbered, *map(str, range(len(numbered), len(result.confusion)))]:
         table.add_column(name.split()[0], justify="right")
     table.add_column("right", justify="right")
-    for i, (name, row) in enumerate(zip(numbered, result.confusion, strict=True)):
+    for i, (name, row) in enumerate(zip(numbered, result.confusion, strict=False)):
         cells = [f"[bold]{n}[/]" if i == j else str(n) if n else "." for j, n in enumerate(row)]
         table.add_row(name, *cells, f"{100 * row[i] / max(row.sum(), 1):.1f} %")
     return table

@@ -16,6 +16,7 @@ Image = npt.NDArray[np.float32]
 FORMATS = ("PNG", "JPEG")
 MAX_PIXELS = 1 << 26
 INK = 0.2  # what is brighter than this share of the brightest pixel belongs to the drawing
+OUTSIDE = 0.01  # of what resampling may leave beyond 0 and 1
 RED_GREEN_BLUE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601: how bright each colour looks
 
 
@@ -106,8 +107,14 @@ def _reason(error: Exception) -> str:
 
 
 def _checked(path: Path, image: Any) -> Image:
-    if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size or not np.isfinite(image).all():
+    if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
         raise DataError(f"{path}: a picture is (H, W), (C, H, W) or (H, W, C) with 1 or 3 channels, got {image.shape}")
+    low, high = image.min(), image.max()
+    if not (low >= -OUTSIDE and high <= 1 + OUTSIDE):  # a NaN is not either
+        raise DataError(
+            f"{path}: a picture's numbers are floats from 0 to 1 or whole from 0 to 255, "
+            f"got {low:g} to {high:g} as floats"
+        )
     return np.clip(image, 0, 1)
 
 
