@@ -25,8 +25,9 @@ SPAN = -4, 5  # powers of two that the bars show: longer ones end there and carr
 NAMES = {
     "conv2d_forward": "convolution forward", "conv2d_backward_data": "convolution, input gradient",
     "conv2d_backward_weight": "convolution, filter gradient", "matmul": "matrix product", "pooling": "pooling",
-    "pointwise": "pointwise", "update": "optimizer", "training_step": "training step", "inference": "inference",
-    "startup": "start-up", "memory": "memory", "runs": "whole runs",
+    "pointwise": "pointwise", "norm": "normalisation", "update": "optimizer",
+    "training_step": "training step", "inference": "inference", "startup": "start-up",
+    "memory": "memory", "runs": "whole runs",
 }  # fmt: skip
 
 

@@ -48,6 +48,12 @@ def _activation(rng: np.random.Generator, request: Request) -> Arrays:
     return {"x": x, "y": y[request["sizes"]["kind"]](), "dy": _normal(rng, x.shape)}
 
 
+def _normalisation(rng: np.random.Generator, request: Request) -> Arrays:
+    shape = tuple(request["sizes"]["shape"])
+    channels = {name: _normal(rng, shape[1:2]) for name in ("weight", "bias")}
+    return {"x": _normal(rng, shape), "dy": _normal(rng, shape), **channels}
+
+
 def _loss(rng: np.random.Generator, request: Request) -> Arrays:
     N, classes = request["sizes"]["shape"]
     return {"logits": _normal(rng, (N, classes)), "labels": rng.integers(0, classes, N)}
@@ -80,6 +86,7 @@ _MAKERS = {
     **dict.fromkeys(("conv2d_forward", "conv2d_backward_data", "conv2d_backward_weight"), _convolution),
     **dict.fromkeys([f"{p}_pool2d_{d}" for p in ("max", "avg") for d in ("forward", "backward")], _pooling),
     **dict.fromkeys(("activation_forward", "activation_backward"), _activation),
+    **dict.fromkeys(("batch_norm_forward", "batch_norm_backward"), _normalisation),
     "softmax_cross_entropy": _loss,
     "adam_step": _update,
     "matmul": _product,

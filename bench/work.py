@@ -20,6 +20,7 @@ GROUPS = {
     "conv2d_backward_weight": "Convolution, gradients of filters and bias",
     "pooling": "Pooling",
     "pointwise": "Activations and loss",
+    "norm": "Normalisation while training",
     "update": "Optimizer update",
     "matmul": "Matrix product",
     "training_step": "Training step: forward, backward, Adam",
@@ -89,6 +90,7 @@ def select(groups: Iterable[str] = GROUPS, chosen: Iterable[str] = shapes.NETWOR
         **{f"conv2d_{p}": lambda p=p: _convolutions(p, chosen, quick) for p in PASSES},
         "pooling": lambda: _poolings(chosen, quick),
         "pointwise": lambda: _pointwise(),
+        "norm": lambda: _normalisations(),
         "update": lambda: _updates(chosen),
         "matmul": lambda: _products(chosen),
         "training_step": lambda: _steps("training_step", chosen, quick),
@@ -150,6 +152,21 @@ def _pointwise() -> Iterator[Work]:
             layer="softmax cross-entropy and gradient", shape=_by_x(shape),
             sizes={"shape": list(shape)}, bytes=8 * prod(shape), reduction=shape[1],
         )  # fmt: skip
+
+
+def _normalisations() -> Iterator[Work]:
+    titles = {
+        "64 maps of 56 x 56": (16, 64, 56, 56), "256 maps of 14 x 14": (16, 256, 14, 14),
+        "30 maps of 24 x 24": (100, 30, 24, 24), "120 features": (256, 120),
+    }  # fmt: skip
+    for title, shape in titles.items():
+        # forward: x twice, y; backward: x and dy twice, dx
+        for direction, arrays in (("forward", 3), ("backward", 5)):
+            yield Work(
+                group="norm", operation=f"batch_norm_{direction}", network="", kind=f"batch {direction}",
+                layer=f"batch normalisation {direction}, {title}", shape=_by_x(shape), sizes={"shape": list(shape)},
+                bytes=4 * prod(shape) * arrays, reduction=prod(shape) // shape[1],
+            )  # fmt: skip
 
 
 def _updates(chosen: list[str]) -> Iterator[Work]:

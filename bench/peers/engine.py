@@ -82,6 +82,24 @@ class Engine(Contestant):
         out = self.be.empty(y.shape)
         return self._only(lambda: [self.be.activation_backward(sizes["kind"], dy, y, out=out)])
 
+    def batch_norm_forward(self, sizes: Arrays, a: Arrays) -> dict[str, Variant]:
+        x, weight, bias = self._arrays(a, "x", "weight", "bias")
+        running = self.be.zeros(bias.shape), self.be.zeros(bias.shape)
+        found, out = (self.be.empty(bias.shape), self.be.empty(bias.shape)), self.be.empty(x.shape)
+
+        def run() -> list[Any]:
+            self.be.batch_norm_statistics(x, *running, momentum=0.1, out=found)
+            return [self.be.batch_norm_forward(x, *found, weight, bias, eps=1e-5, out=out)]
+
+        return self._only(run)
+
+    def batch_norm_backward(self, sizes: Arrays, a: Arrays) -> dict[str, Variant]:
+        dy, x, weight = self._arrays(a, "dy", "x", "weight")
+        found = self.be.batch_norm_statistics(x, None, None, momentum=0.1)
+        out = self.be.empty(x.shape), self.be.empty(weight.shape), self.be.empty(weight.shape)
+        options = {"eps": 1e-5, "batch_statistics": True, "out": out}
+        return self._only(lambda: list(self.be.batch_norm_backward(dy, x, *found, weight, **options)))
+
     def softmax_cross_entropy(self, sizes: Arrays, a: Arrays) -> dict[str, Variant]:
         logits, labels = self._arrays(a, "logits", "labels")
 

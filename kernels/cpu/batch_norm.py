@@ -23,6 +23,7 @@ from .simd import address
 WIDTH = 128  # columns of a row at the least
 BLOCK = 64  # rows that are added up in the type of x
 CHUNK = 32768  # elements that are worth a chunk
+NEAR = 2048  # elements that stay in the first cache beside those of two other arrays
 MOST_CHUNKS = 64  # of a sum, whose parts one thread joins
 
 
@@ -171,12 +172,20 @@ def _scale(gamma, var, c, eps):
 
 
 @inner
+def _near(columns):
+    """How many rows stay in the first cache while they are gone over, some columns at a time."""
+    return max(1, NEAR // columns)
+
+
+@inner
 def _scale_rows(chunk, chunks, y, x, wide, form):
     columns = wide.shape[1]
     rows = x.size // columns
     first, count = _rows_of(chunk, chunks, rows)
-    step = columns * x.itemsize
-    call_form(form, (address(y) + first * step, address(x) + first * step, count, columns, address(wide), step))
+    step, last = columns * x.itemsize, first + count
+    for row in range(first, last, _near(columns)):
+        at, length = row * step, min(_near(columns), last - row)
+        call_form(form, (address(y) + at, address(x) + at, length, columns, address(wide), step))
     if chunk == chunks - 1:
         rest = x.size - rows * columns
         call_form(form, (address(y) + rows * step, address(x) + rows * step, 1, rest, address(wide), step))
@@ -187,12 +196,13 @@ def _gradient_rows(chunk, chunks, dx, dy, x, wide, form):
     columns = wide.shape[1]
     rows = x.size // columns
     first, count = _rows_of(chunk, chunks, rows)
-    step, row = columns * x.itemsize, address(wide)
-    at = first * step
-    call_form(form, (address(dx) + at, address(dy) + at, address(x) + at, count, columns, row, step))
+    step, last = columns * x.itemsize, first + count
+    for row in range(first, last, _near(columns)):
+        at, length = row * step, min(_near(columns), last - row)
+        call_form(form, (address(dx) + at, address(dy) + at, address(x) + at, length, columns, address(wide), step))
     if chunk == chunks - 1:
         at, rest = rows * step, x.size - rows * columns
-        call_form(form, (address(dx) + at, address(dy) + at, address(x) + at, 1, rest, row, step))
+        call_form(form, (address(dx) + at, address(dy) + at, address(x) + at, 1, rest, address(wide), step))
 
 
 @ordered_kernel

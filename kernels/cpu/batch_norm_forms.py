@@ -47,81 +47,46 @@ def gradient_rows(item):
 def _emit_sums(builder, args, same, item):
     sums, products, p, x, shift, step, length, columns = args
     v = Vectors(builder, item, VECTOR_BYTES // item)
-    block = _Sums(v, same, (p, x, step, length))
-    wide = VECTORS * v.lanes
-    strips = builder.sdiv(columns, I64(wide))
-    with cgutils.for_range(builder, strips) as loop:
-        block.emit((sums, products, shift), builder.mul(loop.index, I64(wide)), VECTORS)
-    done = builder.mul(strips, I64(wide))
-    rest = builder.sdiv(builder.add(builder.sub(columns, done), I64(v.lanes - 1)), I64(v.lanes))
-    with cgutils.for_range(builder, rest) as loop:
-        first = builder.add(done, builder.mul(loop.index, I64(v.lanes)))
-        block.emit((sums, products, shift), first, 1, v.first(builder.sub(columns, first)))
 
-
-class _Sums:
-    """Emits the sums of some neighbouring columns. Accumulators are stack slots, which LLVM turns into registers."""
-
-    def __init__(self, v, same, rows):
-        self.v, self.b, self.same, self.rows = v, v.builder, same, rows
-
-    def emit(self, columns, first, vectors, mask=None):
-        """columns: where the arrays of one number a column lie. first: of the columns. mask: of the last vector."""
-        b, v = self.b, self.v
-        p, x, step, length = self.rows
-        offset = b.mul(first, I64(v.item))
-        sums, products, shift = (b.add(a, offset) for a in columns)
-        places = [k * v.lanes * v.item for k in range(vectors)]
-        slots = [[cgutils.alloca_once(b, v.type) for _ in places] for _ in range(2)]
+    def strip(lanes):
+        slots = [[cgutils.alloca_once(builder, v.type) for _ in lanes.places] for _ in range(2)]
         for slot in slots[0] + slots[1]:
-            b.store(v.zero, slot)
-        shifts = [self._read(shift, at, mask) for at in places]
-        with cgutils.for_range(b, length) as loop:
-            row = b.add(b.mul(loop.index, step), offset)
-            for k, at in enumerate(places):
-                d = b.fsub(self._read(b.add(x, row), at, mask), shifts[k])
-                value = d if self.same else self._read(b.add(p, row), at, mask)
-                total, product = (b.load(slot[k], typ=v.type) for slot in slots)
-                b.store(b.fadd(total, value), slots[0][k])
-                b.store(v.multiply_add(value, d, product), slots[1][k])
+            builder.store(v.zero, slot)
+        shifts = lanes.read(shift)
+        with cgutils.for_range(builder, length) as loop:
+            row = builder.mul(loop.index, step)
+            distances = [builder.fsub(a, b) for a, b in zip(lanes.read(builder.add(x, row)), shifts, strict=True)]
+            values = distances if same else lanes.read(builder.add(p, row))
+            for slot, value in zip(slots[0], values, strict=True):
+                builder.store(builder.fadd(builder.load(slot, typ=v.type), value), slot)
+            for slot, value, d in zip(slots[1], values, distances, strict=True):
+                builder.store(v.multiply_add(value, d, builder.load(slot, typ=v.type)), slot)
         for to, found in zip((sums, products), slots, strict=True):
-            for k, at in enumerate(places):
-                self._write(b.load(found[k], typ=v.type), to, at, mask)
+            lanes.write([builder.load(slot, typ=v.type) for slot in found], to)
 
-    def _read(self, address, at, mask):
-        pointer = self.v.at(address, at)
-        return self.v.load(pointer) if mask is None else self.v.load_masked(pointer, mask)
-
-    def _write(self, value, address, at, mask):
-        pointer = self.v.at(address, at)
-        if mask is None:
-            self.v.store(value, pointer)
-        else:
-            self.v.store_masked(value, pointer, mask)
+    _over_strips(v, columns, strip)
 
 
 def _emit_scaled(builder, args, act, item):
     y, x, length, columns, params, step = args
     v = ActivationVectors(builder, VECTOR_BYTES // item, item)
 
-    def element(load, at, row):
-        mean, scale, beta = (load(v.at(place, at)) for place in _following(builder, params, step, 3))
-        d = builder.fsub(load(v.at(builder.add(x, row), at)), mean)
-        return v.activate(act, v.multiply_add(d, scale, beta))
+    def element(numbers, d):
+        mean, scale, beta = numbers
+        return v.activate(act, v.multiply_add(builder.fsub(d, mean), scale, beta))
 
-    _emit_rows(v, y, length, columns, element)
+    _emit_rows(v, y, (x,), length, columns, _following(builder, params, step, 3), element)
 
 
 def _emit_gradient(builder, args, item):
     dx, dy, x, length, columns, params, step = args
     v = ActivationVectors(builder, VECTOR_BYTES // item, item)
 
-    def element(load, at, row):
-        mean, a, b, c = (load(v.at(place, at)) for place in _following(builder, params, step, 4))
-        d = builder.fsub(load(v.at(builder.add(x, row), at)), mean)
-        return v.multiply_add(d, b, v.multiply_add(load(v.at(builder.add(dy, row), at)), a, c))
+    def element(numbers, d, value):
+        mean, a, b, c = numbers
+        return v.multiply_add(builder.fsub(value, mean), b, v.multiply_add(d, a, c))
 
-    _emit_rows(v, dx, length, columns, element)
+    _emit_rows(v, dx, (dy, x), length, columns, _following(builder, params, step, 4), element)
 
 
 def _following(builder, first, step, count):
@@ -129,11 +94,50 @@ def _following(builder, first, step, count):
     return [builder.add(first, builder.mul(step, I64(k))) for k in range(count)]
 
 
-def _emit_rows(v, to, length, columns, element):
-    """Write element(load, offset in a row, offset of the row) for all columns of `length` rows, which follow one
-    another in memory."""
+def _emit_rows(v, to, sources, length, columns, params, element):
+    """to[s, j] = element([p[j] for p in params], *[a[s, j] for a in sources]); rows follow one another in memory."""
     b = v.builder
-    with cgutils.for_range(b, length) as loop:
-        row = b.mul(loop.index, b.mul(columns, I64(v.item)))
-        out = b.add(to, row)
-        v.walk(columns, lambda at, load, store: store(element(load, at, row), v.at(out, at)))
+    step = b.mul(columns, I64(v.item))
+
+    def strip(lanes):
+        numbers = list(zip(*(lanes.read(p) for p in params), strict=True))
+        with cgutils.for_range(b, length) as loop:
+            row = b.mul(loop.index, step)
+            values = zip(*(lanes.read(b.add(a, row)) for a in sources), strict=True)
+            found = [element(own, *given) for own, given in zip(numbers, values, strict=True)]
+            lanes.write(found, b.add(to, row))
+
+    _over_strips(v, columns, strip)
+
+
+def _over_strips(v, columns, strip):
+    """strip(lanes) for all columns: VECTORS vectors at a time, then one by one, the last of them masked."""
+    b, wide = v.builder, VECTORS * v.lanes
+    strips = b.sdiv(columns, I64(wide))
+    with cgutils.for_range(b, strips) as loop:
+        strip(_Strip(v, b.mul(loop.index, I64(wide)), VECTORS))
+    done = b.mul(strips, I64(wide))
+    rest = b.sdiv(b.add(b.sub(columns, done), I64(v.lanes - 1)), I64(v.lanes))
+    with cgutils.for_range(b, rest) as loop:
+        first = b.add(done, b.mul(loop.index, I64(v.lanes)))
+        strip(_Strip(v, first, 1, v.first(b.sub(columns, first))))
+
+
+class _Strip:
+    """Some neighbouring columns, in registers. mask: of the one vector, where not all of it is there."""
+
+    def __init__(self, v, first, vectors, mask=None):
+        self.v, self.mask = v, mask
+        self.places = _following(v.builder, v.builder.mul(first, I64(v.item)), I64(v.lanes * v.item), vectors)
+
+    def read(self, row):
+        """The vectors of a row that starts at an address."""
+        pointers = [self.v.at(row, at) for at in self.places]
+        return [self.v.load(p) if self.mask is None else self.v.load_masked(p, self.mask) for p in pointers]
+
+    def write(self, values, row):
+        for value, at in zip(values, self.places, strict=True):
+            if self.mask is None:
+                self.v.store(value, self.v.at(row, at))
+            else:
+                self.v.store_masked(value, self.v.at(row, at), self.mask)
