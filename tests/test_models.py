@@ -6,6 +6,7 @@ from small_networks import SMALL_NETWORKS
 
 import fastconv as fc
 from fastconv.models import MODELS, build
+from fastconv.models.lecture_interface import LectureNetwork
 
 SMALL = {"input_dim": (1, 10, 10), "conv_param": {"filter_num": 4, "filter_size": 3}, "hidden_size": 6}
 
@@ -138,6 +139,21 @@ def test_gradient_agrees_with_finite_differences():
     for name, expected in numeric.items():
         assert backward[name].shape == expected.shape
         np.testing.assert_allclose(backward[name], expected, atol=2e-7, rtol=1e-3, err_msg=name)
+
+
+def test_gradient_agrees_with_finite_differences_beside_buffers():
+    class Nearest(LectureNetwork):
+        def __init__(self):
+            super().__init__()
+            self.flatten, self.linear = fc.nn.Flatten(), fc.nn.Linear(4, 3)
+            self.norm, self.distances = fc.nn.BatchNorm1d(3), fc.nn.RBF(3, 2, np.eye(2, 3))
+
+    net = Nearest().eval()
+    x, t = images(5, (1, 2, 2))
+    backward, numeric = net.gradient(x, t % 2), net.numerical_gradient(x, t % 2, eps=1e-6)
+    assert set(backward) == {"W1", "b1", "W2", "b2"}
+    for name, expected in numeric.items():
+        np.testing.assert_allclose(backward[name], expected, atol=2e-6, rtol=1e-3, err_msg=name)
 
 
 def test_params_are_views_that_train_the_network():

@@ -26,7 +26,10 @@ PICTURES = """
 
 
 def digit_codes() -> Any:
-    """(10, 84): for each digit the 12 rows of 7 pixels of its picture, 1 where there is ink and -1 elsewhere."""
+    """(10, 84): for each digit the 12 rows of 7 pixels of its picture, 1 where there is ink and -1 elsewhere.
+
+    `fc.plots.filter_show(digit_codes().reshape(10, 1, 12, 7), path="codes.png")` draws them.
+    """
     rows = [line.split() for line in PICTURES.split("\n") if line]
     ink = [[pixel == "#" for row in rows for pixel in row[digit]] for digit in range(10)]
     return np.where(ink, 1.0, -1.0).astype("float32")

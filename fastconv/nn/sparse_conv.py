@@ -41,15 +41,10 @@ class SparseConv2d(Module):
         if min(KH, KW) < 1:
             raise ArgumentError(f"SparseConv2d: kernel_size must be at least 1, got {(KH, KW)}")
         self.stride, self.padding, self.dilation = stride, padding, dilation
-        bounds = [(len(seen) * KH * KW) ** -0.5 for seen in self.connections]
-        self.weight = Parameter(
-            np.concatenate([
-                init.uniform((len(seen), KH, KW), bound, dtype)
-                for seen, bound in zip(self.connections, bounds, strict=True)
-            ])
-        )  # fmt: skip
-        own = [init.uniform((1,), bound, dtype) for bound in bounds] if bias else None
-        self.bias = Parameter(np.concatenate(own)) if own else None
+        bounds = np.array([(len(seen) * KH * KW) ** -0.5 for seen in self.connections], dtype or "float32")
+        each = np.repeat(bounds, [len(seen) for seen in self.connections])[:, None, None]  # [connections, 1, 1]
+        self.weight = Parameter(init.uniform((len(each), KH, KW), 1, dtype) * each)
+        self.bias = Parameter(init.uniform(bounds.shape, 1, dtype) * bounds) if bias else None
         self._places = _places(self.connections, self.in_channels)
 
     def filters(self) -> Tensor:
