@@ -22,3 +22,6 @@ SMALL_NETWORKS = {
     **{f"resnet{depth}": {"input_dim": (3, 8, 8), "width": 1 / 4} for depth in (20, 32, 44, 56, 110)},
     "alphago": {"input_dim": (4, 5, 5), "filters": 16, "convolutions": 3},
 }
+
+# The same classes as their smaller siblings with more layers: tests build them and do not run them.
+DEEP = ("resnet34", "resnet101", "resnet152", "resnet32", "resnet44", "resnet56", "resnet110")

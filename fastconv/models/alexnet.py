@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from ..nn import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, init
+from ..nn import Conv2d, Dropout, Flatten, Identity, Linear, LocalResponseNorm, MaxPool2d, ReLU, init
 from .lecture_interface import LectureNetwork, start, whole_numbers
 from .sizes import maps_after, scaled
+
+
+def local_response_norm() -> LocalResponseNorm:
+    """The normalisation of the paper's section 3.3, whose alpha is 0.0001 for each of the five maps."""
+    return LocalResponseNorm(5, alpha=5 * 1e-4, beta=0.75, k=2.0)
 
 
 class AlexNet(LectureNetwork):
@@ -15,8 +20,9 @@ class AlexNet(LectureNetwork):
     F9, F10 and the output. The paper trains with batches of 128, momentum 0.9, rate 0.01 and weight decay 0.0005.
 
     input_dim: (C, H, W). stride: that of the first convolution; with 1 images of 32x32 are large enough. groups: 2
-    splits C3, C6 and C7 in halves that do not see each other, as the paper's two GPUs did. width: a factor for the
-    number of filters and hidden units. dropout: the share that is dropped.
+    splits C3, C6 and C7 in halves that do not see each other, as the paper's two GPUs did. lrn: local response
+    normalisation after the first two ReLUs, as in the paper; it went out of use. width: a factor for the number of
+    filters and hidden units. dropout: the share that is dropped.
     62,378,344 parameters as in the lectures' table, 60,965,224 with two groups.
     """
 
@@ -24,18 +30,20 @@ class AlexNet(LectureNetwork):
 
     def __init__(
         self, input_dim: tuple[int, int, int] = (3, 227, 227), output_size: int = 1000, stride: int = 4,
-        groups: int = 1, width: float = 1.0, dropout: float = 0.5,
+        groups: int = 1, lrn: bool = False, width: float = 1.0, dropout: float = 0.5,
     ) -> None:  # fmt: skip
         super().__init__()
         C, H, W = whole_numbers("AlexNet", "input_dim", input_dim, "C, H, W")
         self.config = {
-            "input_dim": [C, H, W], "output_size": output_size, "stride": stride, "groups": groups, "width": width,
-            "dropout": dropout,
+            "input_dim": [C, H, W], "output_size": output_size, "stride": stride, "groups": groups, "lrn": lrn,
+            "width": width, "dropout": dropout,
         }  # fmt: skip
         N1, N3, N5, N6, N7 = scaled("AlexNet", width, (96, 256, 384, 384, 256), multiple_of=groups)
         F9, F10 = scaled("AlexNet", width, (4096, 4096))
-        self.c1, self.relu1, self.s2 = Conv2d(C, N1, 11, stride), ReLU(), MaxPool2d(3, 2)
-        self.c3, self.relu3, self.s4 = Conv2d(N1, N3, 5, padding="same", groups=groups), ReLU(), MaxPool2d(3, 2)
+        self.c1, self.relu1 = Conv2d(C, N1, 11, stride), ReLU()
+        self.norm1, self.s2 = local_response_norm() if lrn else Identity(), MaxPool2d(3, 2)
+        self.c3, self.relu3 = Conv2d(N1, N3, 5, padding="same", groups=groups), ReLU()
+        self.norm3, self.s4 = local_response_norm() if lrn else Identity(), MaxPool2d(3, 2)
         self.c5, self.relu5 = Conv2d(N3, N5, 3, padding="same"), ReLU()
         self.c6, self.relu6 = Conv2d(N5, N6, 3, padding="same", groups=groups), ReLU()
         self.c7, self.relu7, self.s8 = Conv2d(N6, N7, 3, padding="same", groups=groups), ReLU(), MaxPool2d(3, 2)

@@ -6,7 +6,8 @@ from typing import Any
 
 from ..autograd.tensor import Tensor
 from ..functional import concat, relu
-from ..nn import Conv2d, Dropout, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, Module, ReLU, init
+from ..nn import Conv2d, Dropout, Flatten, GlobalAvgPool2d, Identity, Linear, MaxPool2d, Module, ReLU, init
+from .alexnet import local_response_norm
 from .lecture_interface import LectureNetwork, start, whole_numbers
 from .sizes import maps_after, scaled
 
@@ -64,26 +65,35 @@ class GoogLeNet(LectureNetwork):
     """Two convolutional stages, nine inception modules, the mean of each map, one fully connected layer: 22 layers with
     weights on any path, and no others fully connected.
 
-    Pools are 3x3 maxima with stride 2, their sizes rounded up. Left out are the paper's local response normalisations
-    and the two auxiliary classifiers, which are attached while training only.
+    Pools are 3x3 maxima with stride 2, their sizes rounded up. Left out are the paper's two auxiliary classifiers,
+    which are attached while training only.
 
-    input_dim: (C, H, W), at least 47 x 47. width: a factor for every kernel count. dropout: the share of the means
-    that is dropped. 6,998,552 parameters with 1000 classes, of which 5,973,552 are the convolutions'.
+    input_dim: (C, H, W), at least 47 x 47. lrn: local response normalisation after the first pooling and before
+    the second, as in the paper. width: a factor for every kernel count. dropout: the share of the means that is
+    dropped. 6,998,552 parameters with 1000 classes, of which 5,973,552 are the convolutions'.
     """
 
     name = "googlenet"
 
     def __init__(
-        self, input_dim: tuple[int, int, int] = (3, 224, 224), output_size: int = 1000, width: float = 1.0,
-        dropout: float = 0.4,
+        self, input_dim: tuple[int, int, int] = (3, 224, 224), output_size: int = 1000, lrn: bool = False,
+        width: float = 1.0, dropout: float = 0.4,
     ) -> None:  # fmt: skip
         super().__init__()
         C, H, W = whole_numbers("GoogLeNet", "input_dim", input_dim, "C, H, W")
-        self.config = {"input_dim": [C, H, W], "output_size": output_size, "width": width, "dropout": dropout}
+        self.config = {
+            "input_dim": [C, H, W],
+            "output_size": output_size,
+            "lrn": lrn,
+            "width": width,
+            "dropout": dropout,
+        }
         N1, N2, N3 = scaled("GoogLeNet", width, (64, 64, 192))
         self.conv1, self.relu1, self.pool1 = Conv2d(C, N1, 7, 2, padding=3), ReLU(), MaxPool2d(3, 2, ceil_mode=True)
+        self.norm1 = local_response_norm() if lrn else Identity()
         self.conv2, self.relu2 = Conv2d(N1, N2, 1), ReLU()
-        self.conv3, self.relu3, self.pool2 = Conv2d(N2, N3, 3, padding=1), ReLU(), MaxPool2d(3, 2, ceil_mode=True)
+        self.conv3, self.relu3 = Conv2d(N2, N3, 3, padding=1), ReLU()
+        self.norm3, self.pool2 = local_response_norm() if lrn else Identity(), MaxPool2d(3, 2, ceil_mode=True)
         for layer in (self.conv1, self.conv2, self.conv3):
             start(layer, init.he)
         channels = N3
