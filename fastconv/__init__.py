@@ -7,6 +7,7 @@
     fc.Trainer(model, optimizer).fit(...)   training with progress, checkpoints and history; fc.evaluate measures
     fc.compile(model, loss, optimizer)      one training step, or fc.compile(model) a prediction, as a fast plan
     fc.summary, fc.plots, fc.save, fc.load  looking at networks, and keeping them
+    fc.filters, fc.neighbours               classic filters, nearest neighbours: what the lectures begin with
     fc.tensor, fc.Tensor, fc.no_grad        arrays with gradients; fc.Function adds an operation, fc.gradcheck checks it
     fc.lectures                             what the lectures' scripts import
 

@@ -130,7 +130,9 @@ def _points(function: str, x: Any, images: Any) -> tuple[Array, Array]:
     if x.ndim < 2 or x.shape[1:] != images.shape[1:]:
         raise ShapeError(f"{function}: two sets of images of one shape are needed, got {x.shape} and {images.shape}")
     dtype = "float64" if "float64" in (x.dtype, images.dtype) else "float32"
-    rows, others = (np.ascontiguousarray(a.reshape(len(a), -1), dtype) for a in (x, images))
+    # Distances do not depend on the order of the pixels; that of channels-last memory needs no copy.
+    ordered = (a.transpose(0, 2, 3, 1) if a.ndim == 4 else a for a in (x, images))
+    rows, others = (np.ascontiguousarray(a.reshape(len(a), -1), dtype) for a in ordered)
     return rows, others
 
 

@@ -57,9 +57,9 @@ def activation_maps(
 ) -> None:
     """The image (C, H, W), each filter of a convolution, and under it what the filter makes of the image.
 
-    Dark is where a filter fires. The maps are those after normalisation and activation and before pooling. layer: the
-    convolution's dotted name, conv2 say; the first one unless given. Filters of more than three channels are shown as
-    in `filter_show`.
+    Dark is where a filter fires. The maps are those after the normalisation and activation layers that follow. Filters
+    of more than three channels are shown as in `filter_show`. layer: the convolution's dotted name, conv2 say; the
+    first one unless given.
 
     Raises:
         ShapeError: the image does not fit the model.
