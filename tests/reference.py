@@ -197,6 +197,24 @@ def avg_pool2d_backward(
     return dx
 
 
+def k_max(x, k, axis):
+    """The k largest along an axis, in their order, and where they stand: the first of equal values, NaN before all."""
+    rows = np.moveaxis(np.asarray(x, np.float64), axis, -1)
+    places = np.zeros((*rows.shape[:-1], k), int)
+    for at in np.ndindex(rows.shape[:-1]):
+        row = rows[at]
+        by_size = sorted(range(len(row)), key=lambda i, row=row: (not np.isnan(row[i]), -row[i], i))
+        places[at] = sorted(by_size[:k])
+    return np.moveaxis(np.take_along_axis(rows, places, -1), -1, axis), np.moveaxis(places, -1, axis)
+
+
+def k_max_backward(dy, places, size, axis):
+    rows, at = np.moveaxis(np.asarray(dy, np.float64), axis, -1), np.moveaxis(places, axis, -1)
+    dx = np.zeros((*rows.shape[:-1], size))
+    np.put_along_axis(dx, at, rows, -1)
+    return np.moveaxis(dx, -1, axis)
+
+
 # Linear ---------------------------------------------------------------------------------------------------------------
 
 

@@ -68,6 +68,10 @@ class TestGradients:
     def test_dropout_with_its_own_seed(self, rng):
         assert fc.gradcheck(lambda x: F.dropout(x, 0.4, seed=5), values(rng, 2, 3, 4, 5))
 
+    @pytest.mark.parametrize(("shape", "k", "axis"), [((3, 7), 3, -1), ((2, 3, 4, 5), 2, 3), ((2, 5, 3), 5, 1)])
+    def test_k_max_pool(self, shape, k, axis, rng):
+        assert fc.gradcheck(lambda x: F.k_max_pool(x, k, axis), distinct(rng, shape, "float64"))
+
     @pytest.mark.parametrize("shape", [(3, 7), (2, 6, 3, 2), (2, 1, 2, 2)])
     @pytest.mark.parametrize("options", [(5, 0.5, 0.75, 2.0), (2, 1.0, 0.5), (1,), (20, 3.0, 2.0, 0.1)])
     def test_local_response_norm(self, shape, options, rng):

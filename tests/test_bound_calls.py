@@ -77,6 +77,7 @@ CALLS = {
     "local_response_norm_backward": (
         "local_response_norm_backward", [(2, 9, 3, 4), (2, 9, 3, 4), RESPONSE], {}, [(2, 9, 3, 4)],
     ),
+    "k_max_backward": ("k_max_backward", [(3, 2), np.array([[0, 3], [1, 2], [2, 4]], "int32"), 5, 1], {}, [(3, 5)]),
     "softmax_cross_entropy_forward": ("softmax_cross_entropy_forward", [(3, 5), LABELS], {}, [(), (3, 5)]),
     "softmax_cross_entropy_backward": ("softmax_cross_entropy_backward", [(3, 5), LABELS], {}, [(3, 5)]),
 }  # fmt: skip

@@ -72,6 +72,7 @@ def test_options_that_change_a_layer_are_shown():
     assert repr(fc.nn.AvgPool2d(2, count_include_pad=False)) == (
         "AvgPool2d(kernel_size=2, stride=2, padding=0, ceil_mode=False, count_include_pad=False)"
     )
+    assert repr(fc.nn.KMaxPool(3)) == "KMaxPool(k=3, axis=-1)"
     assert repr(fc.nn.LocalResponseNorm(5, k=2.0)) == "LocalResponseNorm(size=5, alpha=0.0001, beta=0.75, k=2.0)"
     assert repr(fc.nn.Flatten(2)) == "Flatten(start_dim=2)"
     assert repr(fc.nn.CrossEntropyLoss("sum")) == "CrossEntropyLoss(reduction='sum')"

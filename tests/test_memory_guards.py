@@ -159,6 +159,15 @@ def flat_calls(be, n, rng, dtype):
     rows, labels = floats(rng, (3, n), dtype), rng.integers(0, n, 3)
     yield f"softmax {n}", be.softmax_cross_entropy_forward, (rows, labels)
     yield f"softmax backward {n}", lambda p, t: (be.softmax_cross_entropy_backward(p, t),), (rows, labels)
+    for axis, k in ((1, min(n, 3)), (3, 2)):
+        maps = floats(rng, (2, n, 1, 3), dtype)
+        yield f"{k} largest {n}", lambda x, k=k, axis=axis: be.k_max_forward(x, k, axis), (maps,)
+        best, places = be.k_max_forward(maps, k, axis)
+        yield (
+            f"{k} largest backward {n}",
+            lambda dy, at, dx, axis=axis: (be.k_max_backward(dy, at, dx.shape[axis], axis, out=dx),),
+            (best, places, np.empty_like(maps)),
+        )
     for r in (LocalResponse(5), LocalResponse(2, alpha=1.0), LocalResponse(2 * n + 1)):
         maps, dmaps, out = (
             floats(rng, (2, n, 1, 3), dtype),

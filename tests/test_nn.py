@@ -177,6 +177,8 @@ class TestLayers:
             (lambda: nn.AvgPool2d(2), (2, 3, 7, 7), (2, 3, 3, 3)),
             (lambda: nn.GlobalAvgPool2d(), (2, 3, 7, 5), (2, 3, 1, 1)),
             (lambda: nn.GlobalMaxPool2d(), (2, 3, 7, 5), (2, 3, 1, 1)),
+            (lambda: nn.KMaxPool(4), (2, 3, 7, 6), (2, 3, 7, 4)),
+            (lambda: nn.KMaxPool(2, axis=1), (2, 3, 7), (2, 2, 7)),
             (lambda: nn.LocalResponseNorm(5), (2, 3, 7, 5), (2, 3, 7, 5)),
             (lambda: nn.LocalResponseNorm(2, alpha=1, k=2), (2, 3), (2, 3)),
             (lambda: nn.Linear(5, 4), (3, 5), (3, 4)),

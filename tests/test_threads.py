@@ -55,6 +55,9 @@ def results(backend):
             ("mean", "var", "y", "dx", "dgamma", "dbeta"), (mean, var, y, dx, dgamma, dbeta), strict=True
         ):
             yield f"batch norm {shape} {name}", a
+        best, places = backend.k_max_forward(x, 5, -1)
+        yield f"k largest {shape}", best
+        yield f"k largest backward {shape}", backend.k_max_backward(best, places, shape[-1], -1)
         response = fc.geometry.LocalResponse(5, alpha=0.1)
         yield f"local response {shape}", backend.local_response_norm_forward(x, response)
         yield f"local response backward {shape}", backend.local_response_norm_backward(dy, x, response)

@@ -89,6 +89,15 @@ class TestFunctions:
         ))  # fmt: skip
         agree([(a.numpy(), b.numpy()) for a, b in zip(ours, theirs, strict=True)])
 
+    @pytest.mark.parametrize(("shape", "k", "axis"), [((2, 3, 9), 4, -1), ((2, 3, 5, 6), 2, 2)])
+    def test_k_max_pool(self, shape, k, axis, rng):
+        """PyTorch has topk, which orders by size; its places, sorted, bring the values back into their order."""
+
+        def theirs(x):
+            return x.gather(axis, x.topk(k, axis).indices.sort(axis).values)
+
+        agree(both(lambda x: F.k_max_pool(x, k, axis), theirs, rng.standard_normal(shape)))
+
     @pytest.mark.parametrize("options", [(5,), (5, 5e-4, 0.75, 2.0), (4, 1.0, 0.5), (3, 2.0, 1.5, 0.5), (19, 1.0)])
     def test_local_response_norm(self, options, rng):
         ours, theirs = F.local_response_norm, torch.nn.functional.local_response_norm

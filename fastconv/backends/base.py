@@ -237,6 +237,17 @@ class Backend(ABC):
     def avg_pool2d_backward(self, dy: Array, g: Pool2dGeometry, *, out: Array | None = None) -> Array:
         """dx: each dy spread over its window."""
 
+    @abstractmethod
+    def k_max_forward(
+        self, x: Array, k: int, axis: int, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """The k largest along `axis` in their order, and their places there, int32; the first of equal values are
+        taken, a NaN is larger than every number."""
+
+    @abstractmethod
+    def k_max_backward(self, dy: Array, places: Array, size: int, axis: int, *, out: Array | None = None) -> Array:
+        """dx, `size` long along `axis`: each dy where its value stood, 0 elsewhere."""
+
     # Matrix product ---------------------------------------------------------------------------------------------------
 
     @abstractmethod

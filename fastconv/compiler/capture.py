@@ -250,6 +250,10 @@ def _channels(x: Any) -> Spec:
     return (x.shape[1],), x.dtype
 
 
+def _resized(a: Any, size: int, axis: int) -> tuple[int, ...]:
+    return tuple(size if i == axis % a.ndim else n for i, n in enumerate(a.shape))
+
+
 def _linear_backward(dy: Any, x: Any, w: Any, *, needs_dx: bool = True) -> list[Spec | None]:
     return [(x.shape, x.dtype) if needs_dx else None, (w.shape, w.dtype), (w.shape[:1], w.dtype)]
 
@@ -265,6 +269,8 @@ _RESULTS: dict[str, Callable[..., list[Spec | None]]] = {
     "max_pool2d_backward": lambda dy, argmax, g: [(g.x_shape, dy.dtype)],
     "avg_pool2d_forward": lambda x, g: [(g.y_shape, x.dtype)],
     "avg_pool2d_backward": lambda dy, g: [(g.x_shape, dy.dtype)],
+    "k_max_forward": lambda x, k, axis: [(_resized(x, k, axis), x.dtype), (_resized(x, k, axis), "int32")],
+    "k_max_backward": lambda dy, places, size, axis: [(_resized(dy, size, axis), dy.dtype)],
     "matmul": _matmul,
     "linear_forward": lambda x, w, b, **_: [((x.shape[0], w.shape[0]), x.dtype)],
     "linear_backward": _linear_backward,

@@ -30,7 +30,8 @@ class LocalResponse:
 
     def __post_init__(self) -> None:
         op, seen = "local_response_norm", f"size={self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
-        if whole_number(op, "size", self.size) < 1:
+        object.__setattr__(self, "size", whole_number(op, "size", self.size))
+        if self.size < 1:
             raise ArgumentError(f"{op}: size, the channels of a window, must be at least 1  ({seen})")
         if not (0 <= self.alpha < math.inf and 0 < self.beta < math.inf and SMALLEST <= self.k < math.inf):
             raise ArgumentError(

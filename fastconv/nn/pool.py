@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd.tensor import Tensor
-from ..errors import UnsupportedError
-from ..geometry import Padding, Size2
+from ..errors import ArgumentError, UnsupportedError
+from ..geometry import Padding, Size2, whole_number
+from ..ops.k_max import k_max_pool
 from ..ops.pool2d import avg_pool2d, global_avg_pool2d, global_max_pool2d, max_pool2d
 from .module import Module
 
@@ -69,3 +70,22 @@ class GlobalAvgPool2d(Module):
 
     def forward(self, x: Any) -> Tensor:
         return global_avg_pool2d(x)
+
+
+class KMaxPool(Module):
+    """The k largest values along an axis, in their original order (Kalchbrenner et al., arXiv 1404.2188, section 3.2).
+
+    With the last axis, as in the paper, each row of a map is pooled: (N, C, H, W) to (N, C, H, k).
+    """
+
+    def __init__(self, k: int, axis: int = -1) -> None:
+        super().__init__()
+        if whole_number("KMaxPool", "k", k) < 1:
+            raise ArgumentError(f"KMaxPool: k must be at least 1, got {k}")
+        self.k, self.axis = k, whole_number("KMaxPool", "axis", axis)
+
+    def forward(self, x: Any) -> Tensor:
+        return k_max_pool(x, self.k, self.axis)
+
+    def options(self) -> str:
+        return f"k={self.k}, axis={self.axis}"

@@ -4,6 +4,7 @@ from .batch_norm import CpuBatchNorm
 from .binding import CpuBinding
 from .conv2d import CpuConv2d
 from .conv2d_pool import CpuConv2dPool
+from .k_max import CpuKMax
 from .layout import CpuLayout
 from .linear import CpuLinear
 from .local_response import CpuLocalResponse
@@ -20,6 +21,7 @@ class CpuBackend(
     CpuConv2d,
     CpuLinear,
     CpuPool2d,
+    CpuKMax,
     CpuPointwise,
     CpuBatchNorm,
     CpuLocalResponse,

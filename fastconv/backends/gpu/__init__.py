@@ -2,6 +2,7 @@
 
 from .batch_norm import GpuBatchNorm
 from .conv2d_mma import GpuConv2dMma
+from .k_max import GpuKMax
 from .local_response import GpuLocalResponse
 from .loss import GpuLoss
 from .pointwise import GpuPointwise
@@ -9,5 +10,5 @@ from .pool2d import GpuPool2d
 from .update import GpuUpdate
 
 
-class GpuBackend(GpuConv2dMma, GpuPool2d, GpuPointwise, GpuBatchNorm, GpuLocalResponse, GpuLoss, GpuUpdate):
+class GpuBackend(GpuConv2dMma, GpuPool2d, GpuKMax, GpuPointwise, GpuBatchNorm, GpuLocalResponse, GpuLoss, GpuUpdate):
     """One NVIDIA GPU; kernels are compiled at first use and kept on disk."""

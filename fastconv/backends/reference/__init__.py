@@ -2,6 +2,7 @@
 
 from .batch_norm import ReferenceBatchNorm
 from .conv2d import ReferenceConv2d
+from .k_max import ReferenceKMax
 from .linear import ReferenceLinear
 from .local_response import ReferenceLocalResponse
 from .loss import ReferenceLoss
@@ -13,6 +14,7 @@ from .update import ReferenceUpdate
 class ReferenceBackend(
     ReferenceConv2d,
     ReferencePool2d,
+    ReferenceKMax,
     ReferenceLinear,
     ReferencePointwise,
     ReferenceBatchNorm,
