@@ -7,6 +7,13 @@ Arrays are flat [blocks, L, beside] and [blocks, k, beside]: `beside` rows lie s
 apart. One chunk owns some rows. y itself holds the best so far, in their order: a value that is larger than the least
 of them takes its place away and goes to the end, so that a row of random values is compared once and moved k ln(L / k)
 times.
+
+AMD Zen 5, 2 cores, float32, microseconds, calls in turn; PyTorch 2.13's topk, and with sort and gather the same result:
+                                   forward   backward   topk   topk, sort, gather
+    5 of rows of 50, 32x14x48x50     14569        584  14061                44106
+    4 of rows of 30, 100x64x30        1045         89   1340                 1306
+    8 of rows of 784, 16x64x784       1424        170   1227                 1022
+    5 of rows of 1000, 256x1000        265         49    426                  169
 """
 
 from .jit import inner, kernel
