@@ -25,13 +25,14 @@ def test_three_3x3_layers_see_as_much_as_one_7x7():
 
 
 @pytest.mark.parametrize(
-    ("name", "side", "last_pool", "size"), [("alexnet", 227, "s8", 195), ("vgg16", 224, "pool5", 212)]
+    ("name", "side", "layer", "size"),
+    [("alexnet", 227, "s8", 195), ("vgg16", 224, "pool5", 212), ("resnet50", 224, "conv5_3.norm3", 483)],
 )
-def test_networks_have_the_fields_of_the_article(name, side, last_pool, size):
+def test_networks_have_the_fields_of_the_article(name, side, layer, size):
     """Table 1 of Araujo, Norris & Sim 2019."""
     with fc.nn.init.unset():
         rows = fc.summary(fc.models.build(name), (3, side, side)).rows
-    assert {row.name: row.receptive_field for row in rows}[last_pool] == (size, size)
+    assert {row.name: row.receptive_field for row in rows}[layer] == (size, size)
 
 
 def test_lenet5_until_its_places_end():
