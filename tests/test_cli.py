@@ -325,8 +325,9 @@ def test_filters_of_a_network_and_of_the_lectures_params(saved, tmp_path):
 
 def test_filters_of_a_deeper_layer_and_templates_of_a_linear_classifier(tmp_path):
     pytest.importorskip("matplotlib")
-    fc.save(fc.models.LeNet5(), tmp_path / "lenet.safetensors")
-    assert run("filters", tmp_path / "lenet.safetensors", "--layer", "c3").startswith("wrote 16 filters to ")
+    for lenet in (fc.models.LeNet5(), fc.models.LeNet5Original()):
+        fc.save(lenet, tmp_path / "lenet.safetensors")
+        assert run("filters", tmp_path / "lenet.safetensors", "--layer", "c3").startswith("wrote 16 filters to ")
     fc.save(fc.models.LinearClassifier((1, 4, 4), 3), tmp_path / "linear.safetensors")
     assert run("filters", tmp_path / "linear.safetensors").startswith("wrote 3 templates to ")
     fc.save(fc.nn.Linear(2, 3), tmp_path / "own.safetensors")

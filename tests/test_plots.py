@@ -114,6 +114,16 @@ def test_activation_maps_of_a_model_without_an_activation(drawn, rng):
     np.testing.assert_array_equal(pictures[-1].get_array(), want[-1])
 
 
+def test_activation_maps_of_a_table_of_connections(drawn, rng):
+    conv = fc.nn.SparseConv2d(2, [[0, 1], [1]], 3)
+    model, image = fc.nn.Sequential(fc.nn.Identity(), conv), rng.random((2, 5, 5), dtype="float32")
+    plots.activation_maps(model, image, "unused.png")
+    pictures = [np.asarray(p.get_array()) for p in shown(drawn[0])]
+    wanted = [*conv.filters().numpy().mean(1), *conv(image[None]).numpy()[0]]
+    for picture, want in zip(pictures[1:], wanted, strict=True):
+        np.testing.assert_array_equal(picture, want)
+
+
 def test_activation_maps_of_a_deeper_layer(drawn, rng):
     model = fc.nn.Sequential(fc.nn.Conv2d(1, 4, 3, padding=1), fc.nn.Conv2d(4, 3, 3), fc.nn.ReLU(), fc.nn.MaxPool2d(2))
     image = rng.random((1, 8, 8), "float32")

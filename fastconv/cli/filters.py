@@ -30,7 +30,7 @@ def filters(
         templates(network, path)
         typer.echo(f"wrote {len(network.scores.weight)} templates to {path}")
         return
-    shown = _array(file, layer) if network is None else convolution("filters", network, layer)[1].weight.numpy()
+    shown = _array(file, layer) if network is None else convolution("filters", network, layer)[1].filters().numpy()
     path = out or file.with_name("filters.png")
     filter_show(shown, nx=columns, path=path)
     typer.echo(f"wrote {len(shown)} filters to {path}")

@@ -46,6 +46,10 @@ class Conv2d(Module):
         self.weight = Parameter(init.uniform((out_channels, in_channels // groups, KH, KW), fan_in**-0.5, dtype))
         self.bias = Parameter(init.uniform((out_channels,), fan_in**-0.5, dtype)) if bias else None
 
+    def filters(self) -> Tensor:
+        """The filters (out_channels, in_channels / groups, KH, KW)."""
+        return self.weight
+
     def forward(self, x: Any) -> Tensor:
         return conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 

@@ -10,7 +10,7 @@ from ..autograd.mode import no_grad
 from ..autograd.tensor import Tensor
 from ..errors import ArgumentError, ShapeError, UnsupportedError
 from ..geometry import whole_number
-from ..nn import Conv2d
+from ..nn import Conv2d, SparseConv2d
 from ..nn.mode import evaluation_mode
 from ..nn.module import Module, observe
 from ..tensor_files import Path_
@@ -18,6 +18,7 @@ from ..training.evaluation import on_device_of
 from . import canvas
 from .canvas import Array, draw_maps
 
+Convolution = Conv2d | SparseConv2d
 GAP = 0.15
 HEAD = 0.3  # inches
 NARROWEST = 1.7
@@ -70,7 +71,7 @@ def activation_maps(
     if image.ndim != 3:
         raise ShapeError(f"activation_maps: image must be (C, H, W), got shape {image.shape}")
     name, conv = convolution("activation_maps", model, layer)
-    filters, maps = conv.weight.numpy(), _maps_of(conv, model, image)
+    filters, maps = conv.filters().numpy(), _maps_of(conv, model, image)
     count, C, FH, FW = filters.shape
     columns, bands = min(nx, count), -(-count // nx)
     width, height = max(0.8 * columns, NARROWEST), max(1.7 * bands, 2.2) + HEAD
@@ -96,13 +97,13 @@ def activation_maps(
     canvas.finish(figure, path)
 
 
-def convolution(function: str, model: Module, layer: str | None) -> tuple[str, Conv2d]:
+def convolution(function: str, model: Module, layer: str | None) -> tuple[str, Convolution]:
     """The convolution called `layer`, or the first one, with its name.
 
     Raises:
         ArgumentError: the model has none of that name. UnsupportedError: it has none at all.
     """
-    found = {name: module for name, module in model.named_modules() if isinstance(module, Conv2d)}
+    found = {name: module for name, module in model.named_modules() if isinstance(module, Convolution)}
     if not found:
         raise UnsupportedError(f"{function}: {type(model).__name__} has no convolution")
     name = next(iter(found)) if layer is None else layer
@@ -113,14 +114,15 @@ def convolution(function: str, model: Module, layer: str | None) -> tuple[str, C
     return name, found[name]
 
 
-def _maps_of(conv: Conv2d, model: Module, image: Array) -> Array:
+def _maps_of(conv: Convolution, model: Module, image: Array) -> Array:
     """A convolution's maps (FN, OH, OW) after what follows it at once and keeps their shape."""
     maps: list[Tensor] = []
 
     def follow(module: Module, inputs: tuple[Any, ...], y: Any) -> None:
+        next_in_line = maps and inputs and inputs[0] is maps[-1] and y.shape == maps[-1].shape
         if module is conv:
             maps[:] = [y]
-        elif maps and inputs and inputs[0] is maps[-1] and y.shape == maps[-1].shape and not isinstance(module, Conv2d):
+        elif next_in_line and not isinstance(module, Convolution):
             maps.append(y)
 
     with evaluation_mode(model), no_grad(), on_device_of(model), observe(follow):
