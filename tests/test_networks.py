@@ -86,6 +86,7 @@ class TestAlexNet:
         np.testing.assert_allclose(b, a / (2 + 1e-4 * np.stack(around, 1)) ** 0.75, rtol=1e-5)
         kinds = [type(layer).__name__ for layer in network.layers.values()]
         assert [i for i, kind in enumerate(kinds) if kind == "LocalResponseNorm"] == [2, 6]
+        assert kinds[3] == kinds[7] == "MaxPool2d"
 
 
 def test_zfnet_has_the_sizes_of_its_papers_figure_3():
@@ -231,6 +232,10 @@ class TestAlphaGo:
     ("name", "options", "error", "text"),
     [
         ("alexnet", {"input_dim": (3, 32, 32)}, fc.ShapeError, r"AlexNet: images of shape \(3, 32, 32\) C,H,W do not"),
+        ("alexnet", {"groups": 0}, fc.ArgumentError, "AlexNet: groups must be at least 1, got 0"),
+        ("alexnet", {"groups": 1.5}, fc.ArgumentError, "AlexNet: groups must be a whole number"),
+        ("alphago", {"filters": 0}, fc.ArgumentError, "out_channels"),
+        ("resnet20", {"width": "thin"}, fc.ArgumentError, "CifarResNet: width must be a number above 0"),
         ("alexnet", {"width": 0}, fc.ArgumentError, "AlexNet: width must be a number above 0"),
         ("zfnet", {"input_dim": (3, 62, 62)}, fc.ShapeError, "ZFNet: images"),
         ("zfnet", {"filters": (1, 2)}, fc.ArgumentError, "ZFNet: filters must be"),

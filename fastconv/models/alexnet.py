@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..nn import Conv2d, Dropout, Flatten, Identity, Linear, LocalResponseNorm, MaxPool2d, ReLU, init
+from ..errors import ArgumentError
+from ..geometry import whole_number
+from ..nn import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU, init
 from .lecture_interface import LectureNetwork, start, whole_numbers
 from .sizes import maps_after, scaled
 
@@ -34,6 +36,8 @@ class AlexNet(LectureNetwork):
     ) -> None:  # fmt: skip
         super().__init__()
         C, H, W = whole_numbers("AlexNet", "input_dim", input_dim, "C, H, W")
+        if whole_number("AlexNet", "groups", groups) < 1:
+            raise ArgumentError(f"AlexNet: groups must be at least 1, got {groups}")
         self.config = {
             "input_dim": [C, H, W], "output_size": output_size, "stride": stride, "groups": groups, "lrn": lrn,
             "width": width, "dropout": dropout,
@@ -41,9 +45,13 @@ class AlexNet(LectureNetwork):
         N1, N3, N5, N6, N7 = scaled("AlexNet", width, (96, 256, 384, 384, 256), multiple_of=groups)
         F9, F10 = scaled("AlexNet", width, (4096, 4096))
         self.c1, self.relu1 = Conv2d(C, N1, 11, stride), ReLU()
-        self.norm1, self.s2 = local_response_norm() if lrn else Identity(), MaxPool2d(3, 2)
+        if lrn:
+            self.norm1 = local_response_norm()
+        self.s2 = MaxPool2d(3, 2)
         self.c3, self.relu3 = Conv2d(N1, N3, 5, padding="same", groups=groups), ReLU()
-        self.norm3, self.s4 = local_response_norm() if lrn else Identity(), MaxPool2d(3, 2)
+        if lrn:
+            self.norm3 = local_response_norm()
+        self.s4 = MaxPool2d(3, 2)
         self.c5, self.relu5 = Conv2d(N3, N5, 3, padding="same"), ReLU()
         self.c6, self.relu6 = Conv2d(N5, N6, 3, padding="same", groups=groups), ReLU()
         self.c7, self.relu7, self.s8 = Conv2d(N6, N7, 3, padding="same", groups=groups), ReLU(), MaxPool2d(3, 2)

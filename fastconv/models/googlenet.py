@@ -6,7 +6,7 @@ from typing import Any
 
 from ..autograd.tensor import Tensor
 from ..functional import concat, relu
-from ..nn import Conv2d, Dropout, Flatten, GlobalAvgPool2d, Identity, Linear, MaxPool2d, Module, ReLU, init
+from ..nn import Conv2d, Dropout, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, Module, ReLU, init
 from .alexnet import local_response_norm
 from .lecture_interface import LectureNetwork, start, whole_numbers
 from .sizes import maps_after, scaled
@@ -90,10 +90,13 @@ class GoogLeNet(LectureNetwork):
         }
         N1, N2, N3 = scaled("GoogLeNet", width, (64, 64, 192))
         self.conv1, self.relu1, self.pool1 = Conv2d(C, N1, 7, 2, padding=3), ReLU(), MaxPool2d(3, 2, ceil_mode=True)
-        self.norm1 = local_response_norm() if lrn else Identity()
+        if lrn:
+            self.norm1 = local_response_norm()
         self.conv2, self.relu2 = Conv2d(N1, N2, 1), ReLU()
         self.conv3, self.relu3 = Conv2d(N2, N3, 3, padding=1), ReLU()
-        self.norm3, self.pool2 = local_response_norm() if lrn else Identity(), MaxPool2d(3, 2, ceil_mode=True)
+        if lrn:
+            self.norm3 = local_response_norm()
+        self.pool2 = MaxPool2d(3, 2, ceil_mode=True)
         for layer in (self.conv1, self.conv2, self.conv3):
             start(layer, init.he)
         channels = N3
