@@ -330,6 +330,12 @@ def test_wrong_calls_are_refused():
         fc.compile(model)(x, t)
     with pytest.raises(fc.ArgumentError, match=r"a training step of \w+ is called with \(x, labels\), got 1 arrays"):
         compiled_step(model, optimizer)(x)
+    with pytest.raises(fc.ArgumentError, match=r"the loss is a class: write CrossEntropyLoss\(\), with parentheses"):
+        fc.compile(model, fc.nn.CrossEntropyLoss, optimizer)
+    with pytest.raises(fc.ArgumentError, match=r"optimizer must be one of fc\.optim, made of parameters"):
+        fc.compile(model, fc.nn.CrossEntropyLoss(), fc.optim.SGD)
+    with pytest.raises(fc.ArgumentError, match=r"none of the parameters of Adam; was it made from this model's"):
+        compiled_step(model, fc.optim.Adam(small_convnet().parameters()))(x, t)
     with pytest.raises(fc.ArgumentError, match="before the first call"):
         _ = fc.compile(model).plan
     step = compiled_step(model, optimizer)

@@ -140,3 +140,20 @@ class TestParamGroups:
         assert schedule.get_last_lr() == [0.1]
         schedule.step()
         assert schedule.get_last_lr() == [0.05]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: optim.Adam(p, betas=0.9), r"Adam: betas must be two numbers, .* got 0\.9"),
+        (lambda p: optim.AdamW(p, betas=(0.9,)), "AdamW: betas must be two numbers"),
+        (
+            lambda p: optim.MultiStepLR(optim.SGD(p), 75),
+            r"milestones must be a list of epochs, .* got 75",
+        ),
+        (lambda p: nn.Linear(10**12, 10**12), "are more than any memory holds"),
+    ],
+)
+def test_one_number_where_several_belong_and_sizes_beyond_all_memory(make, message):
+    with pytest.raises(fc.ArgumentError, match=message):
+        make(nn.Linear(2, 2).parameters())

@@ -120,6 +120,19 @@ def test_truth_is_that_of_the_one_element():
         bool(fc.tensor([0.0, 1.0]))
 
 
+@pytest.mark.parametrize("other", [None, "1"])
+def test_arithmetic_with_what_is_no_number_is_refused(other):
+    x = fc.tensor([1.0, 2.0])
+    for f in (lambda: x + other, lambda: other * x, lambda: x / other):
+        with pytest.raises(fc.DTypeError, match=r"takes tensors, arrays and numbers, got .* beside shape \(2,\)"):
+            f()
+
+
+def test_the_mean_of_nothing_is_refused():
+    with pytest.raises(fc.ShapeError, match=r"mean: there is nothing in shape \(0,\)"):
+        fc.tensor([]).mean()
+
+
 @pytest.mark.parametrize("value", [1j, ["a"], np.array([None]), np.ones(2, "complex64")])
 def test_what_is_no_real_number_is_refused(value):
     with pytest.raises(fc.DTypeError, match="tensors hold real numbers"):

@@ -42,6 +42,11 @@ def test_what_is_no_pair_is_refused(trainer, data):
             trainer.fit((X, T), data, epochs=1)
 
 
+def test_several_inputs_are_refused_in_words(trainer):
+    with pytest.raises(fc.ArgumentError, match="fit: train must be one array of images and one of labels"):
+        trainer.fit(((X, X[:, :, :1]), T), epochs=1)
+
+
 def test_epochs_are_whole(trainer):
     with pytest.raises(fc.ArgumentError, match=r"epochs must be a whole number, got 1\.5"):
         trainer.fit((X, T), epochs=1.5)

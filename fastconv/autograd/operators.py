@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backends.base import Array, Backend
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from .function import Function
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Operators:
 
     def mean(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
         """The mean over `axis`, or over all elements."""
+        if not self.size:  # type: ignore[attr-defined]
+            raise ShapeError(f"mean: there is nothing in shape {self.shape}")  # type: ignore[attr-defined]
         total = self.sum(axis, keepdims)
         return total * (total.size / self.size)  # type: ignore[attr-defined]
 
@@ -85,6 +87,8 @@ class Operators:
     def _operands(self, other: Any, fractions: bool = False) -> tuple[Tensor, Tensor]:
         """Both sides as tensors; whole numbers beside fractions take their type, and to be divided become float32."""
         a: Any = self
+        if other is None or isinstance(other, str):
+            raise DTypeError(f"arithmetic takes tensors, arrays and numbers, got {other!r:.40} beside shape {a.shape}")
         b: Any = other if isinstance(other, Operators) else a.constant(other, _constant_type(a.dtype, other))
         floats = [t.dtype for t in (a, b) if t.dtype.kind == "f"]
         if floats or fractions:

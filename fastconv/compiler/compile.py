@@ -197,6 +197,11 @@ class Compiled:
     def _note_update(tape: Recorder, optimizer: Optimizer) -> None:
         """The optimizer's own update, called again at every run so that its learning rate and step count are fresh."""
         trained = [(i, p) for i, p in enumerate(optimizer.params) if p.grad is not None]
+        if not trained:
+            raise ArgumentError(
+                f"compile: the loss depends on none of the parameters of {type(optimizer).__name__}; "
+                f"was it made from this model's parameters()?"
+            )
         params = [p.data.value for _, p in trained]
         grads = [p.grad.data.value for _, p in trained if p.grad is not None]
         state = {slot: [arrays[i] for i, _ in trained] for slot, arrays in optimizer.state.items()}
@@ -230,6 +235,10 @@ def compile(
         raise ArgumentError("compile: a training step needs a loss beside the optimizer")
     if not isinstance(model, Module) or not (loss is None or callable(loss)):
         raise ArgumentError(f"compile: takes a model and a loss to call, got {model!r:.40} and {loss!r:.40}")
+    if isinstance(loss, type):
+        raise ArgumentError(f"compile: the loss is a class: write {loss.__name__}(), with parentheses")
+    if not isinstance(optimizer, Optimizer | None):
+        raise ArgumentError(f"compile: optimizer must be one of fc.optim, made of parameters, got {optimizer!r:.60}")
     if not model.parameters():
         raise ArgumentError("compile: the model has no parameters")
     return Compiled(model, loss, optimizer, frozen=frozen)

@@ -18,6 +18,7 @@ Array = npt.NDArray[Any]
 
 BLOCK = 2**16  # numbers drawn at once: they stay in the cache
 
+MOST = 1 << 60  # elements; NumPy's sizes in bytes overflow from here on
 _limit: ContextVar[int | None] = ContextVar("fastconv_largest_weight", default=None)
 _unset: ContextVar[bool] = ContextVar("fastconv_weights_unset", default=False)
 
@@ -50,6 +51,8 @@ def is_unset() -> bool:
 
 
 def _require_room(shape: tuple[int, ...]) -> None:
+    if prod(shape) >= MOST:
+        raise ArgumentError(f"weights of shape {shape} are more than any memory holds")
     limit = _limit.get()
     if limit is not None and prod(shape) > limit:
         raise ArgumentError(f"weights of shape {shape} are more than the {limit} elements allowed here")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ..autograd.tensor import Tensor
 from ..backends.base import Array, Backend
+from ..errors import ArgumentError
 from .optimizer import Optimizer, require
 
 
@@ -71,6 +72,8 @@ class Adam(Optimizer):
         eps: float = 1e-8, weight_decay: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, weight_decay)
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise ArgumentError(f"{type(self).__name__}: betas must be two numbers, (0.9, 0.999) say, got {betas!r}")
         self.betas = require(self, "betas[0]", betas[0], 1.0), require(self, "betas[1]", betas[1], 1.0)
         self.eps = require(self, "eps", eps)
 

@@ -77,6 +77,8 @@ class MultiStepLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
+        if not isinstance(milestones, Iterable):
+            raise ArgumentError(f"MultiStepLR: milestones must be a list of epochs, [75, 150] say, got {milestones!r}")
         self.milestones = sorted(milestones)
         self.gamma = _positive(self, "gamma", gamma)
         super().__init__(optimizer)

@@ -11,7 +11,7 @@ from ..autograd.tensor import Tensor, host_array, tensor
 from ..checkpoint import require_same
 from ..compiler.compile import compile as compiled
 from ..data.batches import Transform, batches, count_batches
-from ..errors import ArgumentError, DataError, DivergenceError, UnsupportedError
+from ..errors import ArgumentError, DataError, DivergenceError, FastconvError, UnsupportedError
 from ..geometry import whole_number
 from ..nn import CrossEntropyLoss
 from ..nn.module import Module
@@ -251,4 +251,9 @@ def _images_and_labels(name: str, data: Any) -> tuple[Any, Any]:
     """Both as NumPy arrays, the labels as whole numbers."""
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise ArgumentError(f"fit: {name} must be a pair (images, labels), got {type(data).__name__}")
-    return host_array(data[0]), class_indices(data[1]).numpy()
+    try:
+        return host_array(data[0]), class_indices(data[1]).numpy()
+    except ValueError as error:
+        if isinstance(error, FastconvError):
+            raise
+        raise ArgumentError(f"fit: {name} must be one array of images and one of labels: {error}") from error
