@@ -87,6 +87,7 @@ _MAKERS = {
     **dict.fromkeys([f"{p}_pool2d_{d}" for p in ("max", "avg") for d in ("forward", "backward")], _pooling),
     **dict.fromkeys(("activation_forward", "activation_backward"), _activation),
     **dict.fromkeys(("batch_norm_forward", "batch_norm_backward"), _normalisation),
+    **dict.fromkeys(("local_response_norm_forward", "local_response_norm_backward"), _normalisation),
     "softmax_cross_entropy": _loss,
     "adam_step": _update,
     "matmul": _product,

@@ -167,6 +167,13 @@ def _normalisations() -> Iterator[Work]:
                 layer=f"batch normalisation {direction}, {title}", shape=_by_x(shape), sizes={"shape": list(shape)},
                 bytes=4 * prod(shape) * arrays, reduction=prod(shape) // shape[1],
             )  # fmt: skip
+    for title, shape in (("AlexNet's C1", (16, 96, 55, 55)), ("GoogLeNet's conv2", (16, 192, 56, 56))):
+        for direction, arrays in (("forward", 2), ("backward", 3)):
+            yield Work(
+                group="norm", operation=f"local_response_norm_{direction}", network="",
+                kind=f"local response {direction}", layer=f"local response {direction}, {title}", shape=_by_x(shape),
+                sizes={"shape": list(shape), "size": 5}, bytes=4 * prod(shape) * arrays, reduction=5,
+            )  # fmt: skip
 
 
 def _updates(chosen: list[str]) -> Iterator[Work]:

@@ -47,6 +47,8 @@ class TestContestants:
           for kind in ("relu", "tanh", "sigmoid") for d in ("forward", "backward")),
         *({"operation": f"batch_norm_{d}", "seed": 2, "sizes": {"shape": shape}}
           for d in ("forward", "backward") for shape in ([2, 3, 4, 4], [9, 5])),
+        *({"operation": f"local_response_norm_{d}", "seed": 2, "sizes": {"shape": [2, 7, 4, 3], "size": 5}}
+          for d in ("forward", "backward")),
         {"operation": "softmax_cross_entropy", "seed": 3, "sizes": {"shape": [5, 7]}},
         {"operation": "adam_step", "seed": 4, "sizes": {"shapes": [[4, 3, 3, 3], [4], [5, 6]]}},
         {"operation": "matmul", "seed": 5, "sizes": {"M": 3, "N": 4, "K": 5, "trans_a": True, "trans_b": False}},

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import fastconv as fc
+from fastconv.geometry import LocalResponse
 
 from ..inputs import Arrays
 from ..networks import NETWORKS, Activation, Conv, Dropout, Flatten, Linear, Network, Pool
@@ -99,6 +100,16 @@ class Engine(Contestant):
         out = self.be.empty(x.shape), self.be.empty(weight.shape), self.be.empty(weight.shape)
         options = {"eps": 1e-5, "batch_statistics": True, "out": out}
         return self._only(lambda: list(self.be.batch_norm_backward(dy, x, *found, weight, **options)))
+
+    def local_response_norm_forward(self, sizes: Arrays, a: Arrays) -> dict[str, Variant]:
+        (x,), response = self._arrays(a, "x"), LocalResponse(sizes["size"])
+        out = self.be.empty(x.shape)
+        return self._only(lambda: [self.be.local_response_norm_forward(x, response, out=out)])
+
+    def local_response_norm_backward(self, sizes: Arrays, a: Arrays) -> dict[str, Variant]:
+        (dy, x), response = self._arrays(a, "dy", "x"), LocalResponse(sizes["size"])
+        out = self.be.empty(x.shape)
+        return self._only(lambda: [self.be.local_response_norm_backward(dy, x, response, out=out)])
 
     def softmax_cross_entropy(self, sizes: Arrays, a: Arrays) -> dict[str, Variant]:
         logits, labels = self._arrays(a, "logits", "labels")

@@ -112,6 +112,17 @@ class PyTorch(Contestant):
 
         return self._in_both_formats(a, ("dy", "x", "weight"), prepare)
 
+    def local_response_norm_forward(self, sizes: Arrays, a: Arrays) -> dict[str, Variant]:
+        return self._both(a, ("x",), lambda x: [F.local_response_norm(x, sizes["size"])])
+
+    def local_response_norm_backward(self, sizes: Arrays, a: Arrays) -> dict[str, Variant]:
+        def prepare(dy: torch.Tensor, x: torch.Tensor) -> Run:
+            given = x.requires_grad_()
+            y = F.local_response_norm(given, sizes["size"])
+            return lambda: list(torch.autograd.grad(y, given, dy, retain_graph=True))
+
+        return self._in_both_formats(a, ("dy", "x"), prepare)
+
     def softmax_cross_entropy(self, sizes: Arrays, a: Arrays) -> dict[str, Variant]:
         logits, labels = self.place.tensor(a["logits"]).requires_grad_(), self.place.tensor(a["labels"])
 
