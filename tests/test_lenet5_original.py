@@ -109,6 +109,16 @@ class TestTraining:
         np.testing.assert_allclose(losses, expected, rtol=2e-3, atol=2e-3)
         assert losses[-1] < losses[0]
 
+    def test_one_thread_gives_the_same_bits(self, backend):
+        if backend.name != "cpu":
+            pytest.skip("threads are the cpu backend's")
+        losses, before = self.losses(fc.compile, 20), fc.get_threads()
+        fc.set_threads(1)
+        try:
+            np.testing.assert_array_equal(self.losses(fc.compile, 20), losses)
+        finally:
+            fc.set_threads(before)
+
     def test_compiled_prediction_is_the_networks(self):
         net, (x, _) = fc.models.LeNet5Original().eval(), images(3)
         for frozen in (False, True):
