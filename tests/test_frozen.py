@@ -210,6 +210,17 @@ def test_refresh_of_a_plan_without_the_promise_changes_nothing():
     np.testing.assert_array_equal(compiled(x).numpy(), before)
 
 
+def test_the_plan_names_the_algorithms_that_run(backend):
+    if backend.name != "cpu":
+        pytest.skip("the other backends choose as ever")
+    model = fc.nn.Sequential(fc.nn.Conv2d(64, 64, 3, padding=1), fc.nn.ReLU(), fc.nn.Conv2d(64, 64, 7, groups=64))
+    frozen, compiled = fc.compile(model, frozen=True), fc.compile(model)
+    x = images(1, (64, 7, 7))
+    assert_close(frozen(x), compiled(x))
+    names = [[call.algorithm.split(":")[0] for call in predict.plan.calls] for predict in (frozen, compiled)]
+    assert names == [["tiles", "groups"], ["dots", "groups"]]
+
+
 def test_its_name_says_so():
     model = every_kind_of_convolution()
     assert repr(fc.compile(model, frozen=True)) == "<compiled frozen inference of Sequential, 0 plans>"

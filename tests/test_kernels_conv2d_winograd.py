@@ -133,8 +133,8 @@ def root_mean_square(a):
     return np.sqrt(np.mean(a**2))
 
 
-def chosen(g, direction="forward"):
-    return next(c.name for c in select.get("cpu").explain(g, direction) if c.declined is None)
+def chosen(g, direction="forward", fixed=False):
+    return next(c.name for c in select.get("cpu").explain(g, direction, fixed=fixed) if c.declined is None)
 
 
 class TestResults:
@@ -145,6 +145,27 @@ class TestResults:
         y = cpu.conv2d_forward(x, w, b, g, algorithm="winograd", out=poisoned(cpu, g.y_shape, "float32"))
         magnitude = winograd(x, w, case.padding, absolute=True) + abs(b)[:, None, None]
         assert_within(y, reference.conv2d(x, w, b, **case.options), error_bound(g.C, magnitude))
+
+    @every_case
+    def test_forward_with_filters_that_were_transformed_once(self, cpu, case, rng):
+        """As a frozen plan has them; for any number of threads."""
+        x, w, b, _ = conv_values(case, rng, floats)
+        g, before, results = case.geometry, fc.get_threads(), []
+        magnitude = winograd(x, w, case.padding, absolute=True) + abs(b)[:, None, None]
+        arrays = [cpu.asarray(a) for a in (x, w, b)]
+        try:
+            for threads in (1, before):
+                fc.set_threads(threads)
+                once, y = [], poisoned(cpu, g.y_shape, "float32")
+                options = {"algorithm": "winograd", "activation": "relu", "out": y}
+                runs = cpu.bind("conv2d_forward", [*arrays, g], options, {}, once)
+                for run in (*once, *runs, *runs):
+                    run()
+                results.append(y.tobytes())
+        finally:
+            fc.set_threads(before)
+        assert_within(y, np.maximum(reference.conv2d(x, w, b, **case.options), 0), error_bound(g.C, magnitude))
+        assert results[0] == results[1]
 
     @every_case
     def test_backward_data_within_the_bound(self, cpu, case, rng):
@@ -175,6 +196,14 @@ class TestResults:
             counts = [(p.p[0][0] * p.p[3][0] * p.p[3][1], p.p[4]) for p in plans if p.by_filters == by_filters]
             assert any(tiles > size for tiles, size in counts)
         assert any(first != last for first, last in (plan.widths for plan in plans))
+
+    @every_size
+    def test_cases_with_fixed_filters_take_halves_quarters_and_whole_chunks(self, K):
+        tiles = [case.geometry.N * rows * columns for case in cases(K) for rows, columns, _ in [grid_of(case)]]
+        sizes = [conv2d_winograd._few_tiles(n) for n in tiles]
+        chunks = {-(-n // size) for n, size in zip(tiles, sizes, strict=True) if size}
+        assert {1, 2, 4} <= chunks
+        assert None in sizes
 
     @every_size
     def test_cases_take_both_cuts_of_backward_weight_and_several_chunks(self, K):
@@ -251,6 +280,11 @@ class TestResults:
         assert results[0] == results[1]
 
 
+def grid_of(case):
+    g = case.geometry
+    return conv2d_winograd._grid(g.OH, g.OW, g.KH)
+
+
 def magnitude_of_data(case, dy, w):
     """|winograd| of backward-data; where its padding is negative, the gradient's edge is not read."""
     filters, pads = turned(case, w)
@@ -274,6 +308,16 @@ class TestChoice:
     def test_small_problems_do_not(self, direction):
         for case in CONV_CASES:
             assert chosen(case.geometry, direction) != "winograd"
+
+    @every_size
+    def test_filters_that_are_transformed_once_pay_for_one_image(self, cpu, K):
+        g = layer("one_image", (1, 128, 28, 28), 128, K).geometry
+        assert chosen(g, fixed=True) == "winograd"
+        with fc.set_winograd(False):
+            assert chosen(g, fixed=True) == "tiles"
+        few = layer("few_pixels", (1, 256, 7, 7), 256, K).geometry
+        assert (chosen(few), chosen(few, fixed=True)) == ("dots", "tiles")
+        assert chosen(layer("fewest_pixels", (1, 256, 2, 2), 256, K).geometry, fixed=True) == "dots"
 
     @every_size
     def test_switched_off_it_says_so_and_still_runs_on_request(self, cpu, K, rng):

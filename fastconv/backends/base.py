@@ -155,9 +155,12 @@ class Backend(ABC):
         """The adjoint of im2col: each column added to the pixel it came from; (N, C, H, W)."""
 
     @abstractmethod
-    def explain(self, g: Conv2dGeometry, direction: str = "forward") -> list[Candidate]:
+    def explain(self, g: Conv2dGeometry, direction: str = "forward", *, fixed: bool = False) -> list[Candidate]:
         """The algorithms for `g` in the order they are asked, with reasons; `direction` is 'forward',
-        'backward_data' or 'backward_weight'. The first that does not decline runs."""
+        'backward_data' or 'backward_weight'. The first that does not decline runs.
+
+        fixed: where the filters keep their values, as in a frozen inference.
+        """
 
     # A convolution, its activation and its pooling as one. What stands here is the eager twin; a backend with a kernel
     # that never stores the map in between puts its own in this place.

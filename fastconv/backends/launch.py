@@ -42,6 +42,11 @@ def launch(function: Callable[..., Any], *arguments: Any) -> None:
         _tape.launches.append((function, arguments))
 
 
+def fixed() -> bool:
+    """Whether a call is being recorded whose parameters keep their values."""
+    return _tape.once is not None
+
+
 def prepare(function: Callable[..., Any], *arguments: Any) -> None:
     """As `launch`, for work that reads parameters only and fills memory from `lasting`."""
     if _tape.once is None:

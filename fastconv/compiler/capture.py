@@ -199,8 +199,8 @@ class Recorder(Backend):
     def synchronize(self) -> None:
         pass
 
-    def explain(self, g: Any, direction: str = "forward") -> Any:
-        return self.target.explain(g, direction)
+    def explain(self, g: Any, direction: str = "forward", *, fixed: bool = False) -> Any:
+        return self.target.explain(g, direction, fixed=fixed)
 
     def dropout(self, x: Any, p: float, seed: int, *, out: Any = None) -> Any:
         if not isinstance(seed, DrawnSeed):

@@ -158,7 +158,7 @@ class Compiled:
         if self.frozen:
             fold_batch_norm(plan)
         fuse(plan, be)
-        _name_algorithms(plan, be)
+        _name_algorithms(plan, be, self.frozen)
         return Replay(plan, be, list(tape.seeds.values()), frozen=self.frozen)
 
     def _names(self, count: int) -> list[str]:
@@ -273,14 +273,14 @@ def recorded_tensors(tensors: list[Tensor], model: Module, tape: Recorder) -> It
             t.data, t.backend, t.grad = data, backend, grad
 
 
-def _name_algorithms(plan: Plan, be: Backend) -> None:
+def _name_algorithms(plan: Plan, be: Backend, frozen: bool) -> None:
     """Write beside each convolution which algorithm the backend takes, and why."""
-    directions = {"conv2d_forward": "forward", "conv2d_backward_data": "backward_data"}
+    fixed = plan.fixed() if frozen else set()
     for call in plan.calls:
-        if call.op in (*directions, "conv2d_backward_weight"):
-            chosen = next(
-                c for c in be.explain(call.geometry, directions.get(call.op, "backward_weight")) if not c.declined
-            )
+        if call.op in ("conv2d_forward", "conv2d_backward_data", "conv2d_backward_weight"):
+            direction = call.op.removeprefix("conv2d_")
+            candidates = be.explain(call.geometry, direction, fixed=frozen and call.relies_on(fixed))
+            chosen = next(c for c in candidates if not c.declined)
             call.algorithm = f"{chosen.name}: {chosen.reason}"
         elif call.op.startswith("conv2d_pool"):
             call.algorithm = "fused: convolution, activation and pooling in one pass"

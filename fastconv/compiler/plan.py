@@ -5,7 +5,7 @@ A plan is data. `print(plan)` shows every call with its shapes, parameters, mult
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal
@@ -64,6 +64,10 @@ class Call:
         for value in _flat(self.inputs):
             if isinstance(value, Value):
                 yield value
+
+    def relies_on(self, fixed: Set[Value]) -> bool:
+        """Whether these are all that it reads beside its first value, the data."""
+        return all(value.owner in fixed for value in list(self.values())[1:])
 
     @property
     def changes_state(self) -> bool:

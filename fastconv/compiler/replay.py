@@ -100,8 +100,7 @@ class Replay:
         if outputs:
             options["out"] = outputs[0] if len(outputs) == 1 else outputs
         if call.live is None:
-            kept = self._frozen and all(v.owner in self._fixed for v in list(call.values())[1:])
-            once = self._once if kept else None
+            once = self._once if self._frozen and call.relies_on(self._fixed) else None
             return [Run(call) for call in backend.bind(call.op, inputs, options, blocks, once)]
         function, live = getattr(backend, call.op), call.live
         return [Run(lambda: function(*inputs, **options, **live()), "live")]

@@ -112,11 +112,19 @@ def block_of(walk, item, vectors):
     return vectors, ROWS[vectors], block_address(walk, item, vectors)
 
 
-def best_width(columns, item):
-    """Vectors of a block that fills `columns` in the least time; the last block is as narrow as it may be."""
+def best_width(columns, item, rows=None):
+    """Vectors of a block that fills `columns` in the least time; the last block is as narrow as it may be.
+
+    rows: where they are few, so that those that a block has to spare count.
+    """
     vectors = -(-columns // (VECTOR_BYTES // item))
     widths = [width for width in reversed(ROWS) if width <= max(1, vectors)]
-    return min(widths, key=lambda width: vectors // width * _COST[width] + _COST.get(vectors % width, 0))
+
+    def cost(width):
+        spent = 1 if rows is None else -(-rows // ROWS[width]) * ROWS[width]
+        return spent * (vectors // width * _COST[width] + _COST.get(vectors % width, 0))
+
+    return min(widths, key=cost)
 
 
 def blocks_for(walk, item):

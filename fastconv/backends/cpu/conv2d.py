@@ -17,7 +17,7 @@ from ..algorithms import Algorithm, accepts_all, choose, declines_groups, listed
 from ..base import Candidate
 from ..checks import require, require_activation, require_conv2d, require_direction, require_float
 from ..host import HostMemory, as_channels_last, result
-from ..launch import lasting, launches, made_of_calls, prepare
+from ..launch import fixed, lasting, launches, made_of_calls, prepare
 from ..workspace import scratch
 from . import conv2d_dots as dots
 from . import conv2d_few as few
@@ -85,9 +85,9 @@ class CpuConv2d(HostMemory):
         columns.col2im(as_channels_last(x), np.ascontiguousarray(cols), _window(g))
         return x
 
-    def explain(self, g: Conv2dGeometry, direction: str = "forward") -> list[Candidate]:
+    def explain(self, g: Conv2dGeometry, direction: str = "forward", *, fixed: bool = False) -> list[Candidate]:
         require_direction(direction)
-        return listed(_in_order(g, direction, "float32"), g)
+        return listed(_in_order(g, direction, "float32", fixed), g)
 
 
 def _problem(g: Conv2dGeometry) -> tuple[int, ...]:
@@ -158,6 +158,14 @@ def _groups(declines: Callable[[Conv2dGeometry], str | None], run: Callable[...,
     return Algorithm("groups", "groups: vectors along the channels of one or of several", declines, run)
 
 
+def _pixels(declines: Callable[[Conv2dGeometry], str | None], run: Callable[..., None]) -> Algorithm:
+    return Algorithm("pixels", "few filters: vectors along the pixels of a row", declines, run)
+
+
+def _dots(declines: Callable[[Conv2dGeometry], str | None]) -> Algorithm:
+    return Algorithm("dots", "few pixels: filters are read where they lie", declines, dots.forward)
+
+
 def _winograd(run: Callable[..., None], doubts: Callable[[Conv2dGeometry], str | None] = winograd.doubts) -> Algorithm:
     return Algorithm(
         "winograd", "a quarter or a third of the products, between transforms of 6 x 6 pixels", winograd.declines, run,
@@ -173,8 +181,8 @@ ALGORITHMS = {
     "forward": (
         _im2col(_im2col_forward),
         _groups(groups.declines_forward, groups.forward),
-        Algorithm("pixels", "few filters: vectors along the pixels of a row", few.declines, few.forward),
-        Algorithm("dots", "few pixels: filters are read where they lie", dots.declines, dots.forward),
+        _pixels(few.declines, few.forward),
+        _dots(dots.declines),
         _winograd(winograd.forward),
         _tiles(tiles.forward),
         _direct(_direct_forward),
@@ -192,28 +200,35 @@ ALGORITHMS = {
     "backward_weight": (
         _im2col(_im2col_backward_weight),
         _groups(groups.declines_weight, groups.backward_weight),
-        Algorithm(
-            "pixels",
-            "few filters: vectors along the pixels of a row",
-            weight.declines_pixels,
-            weight.backward_weight_by_pixels,
-        ),
+        _pixels(weight.declines_pixels, weight.backward_weight_by_pixels),
         _winograd(winograd.backward_weight, winograd.doubts_weight),
         _tiles(weight.backward_weight),
         _direct(_direct_backward_weight),
     ),
 }
+# Forward where filters keep their values: what they are made into costs nothing.
+OF_FIXED_FILTERS = (
+    _im2col(_im2col_forward),
+    _groups(groups.declines_forward, groups.forward),
+    _pixels(few.declines, few.forward),
+    _winograd(winograd.forward, winograd.doubts_fixed),
+    _dots(dots.declines_fixed),
+    _tiles(tiles.forward),
+    _direct(_direct_forward),
+)
 
 
-def _computing(direction: str, dtype: Any) -> Sequence[Algorithm]:
+def _computing(direction: str, dtype: Any, fixed: bool = False) -> Sequence[Algorithm]:
     """The algorithms for arrays of this type: those that round more than they must leave float64 alone."""
-    return [a for a in ALGORITHMS[direction] if np.dtype(dtype) == np.float32 or not a.rounds]
+    algorithms = OF_FIXED_FILTERS if fixed and direction == "forward" else ALGORITHMS[direction]
+    return [a for a in algorithms if np.dtype(dtype) == np.float32 or not a.rounds]
 
 
-def _in_order(g: Conv2dGeometry, direction: str, dtype: Any) -> Sequence[Algorithm]:
-    """The algorithms as they are asked: before all others the one that `fastconv tune` found to be fastest."""
-    candidates = _computing(direction, dtype)
-    measured = tuning.fastest(g, direction, dtype)
+def _in_order(g: Conv2dGeometry, direction: str, dtype: Any, fixed: bool) -> Sequence[Algorithm]:
+    """The algorithms as they are asked: before all others the one that `fastconv tune` found to be fastest, which it
+    measures with everything that is to be done at every run."""
+    candidates = _computing(direction, dtype, fixed)
+    measured = None if fixed else tuning.fastest(g, direction, dtype)
     if measured is None:
         return candidates
     first = [replace(a, reason=tuning.REASON) for a in candidates if a.name == measured and a.on_request is None]
@@ -222,7 +237,7 @@ def _in_order(g: Conv2dGeometry, direction: str, dtype: Any) -> Sequence[Algorit
 
 def _choose(g: Conv2dGeometry, direction: str, algorithm: str | None, dtype: Any) -> Callable[..., None]:
     """The function that runs: the first that neither declines nor waits for a request, or the one asked for."""
-    candidates = _in_order(g, direction, dtype) if algorithm is None else _computing(direction, dtype)
+    candidates = _in_order(g, direction, dtype, fixed()) if algorithm is None else _computing(direction, dtype)
     run = choose(candidates, g, direction, algorithm).run
     if not getattr(run, "launches", False):
         made_of_calls()

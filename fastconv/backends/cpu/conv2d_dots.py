@@ -17,8 +17,15 @@ from .conv2d_regions import forward_lines, margins
 Array = npt.NDArray[Any]
 
 FEW_PIXELS = 128  # for which packing the filters costs more than it saves
+FEWEST_PIXELS = 16  # for which packed filters gain nothing
 DEEP = 256  # elements of a sum, beside which folding it costs little
 PIXELS = 25  # that share what a chunk reads of the filters
+
+
+def declines_fixed(g: Conv2dGeometry) -> str | None:
+    """Why `forward` does not serve a problem whose filters are packed once, or None."""
+    pixels = g.N * g.OH * g.OW
+    return declines(g) or (f"{pixels} pixels fill tiles" if pixels > FEWEST_PIXELS else None)
 
 
 def declines(g: Conv2dGeometry) -> str | None:

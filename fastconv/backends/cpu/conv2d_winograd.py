@@ -25,7 +25,7 @@ from ...kernels.cpu.conv2d.winograd_weight import point_sizes
 from ...kernels.cpu.micro import PACKED, ROWS, TABLE, best_width, block_of
 from ...kernels.cpu.pack import pack
 from ...kernels.cpu.simd import VECTOR_BYTES
-from ..launch import launch, launches
+from ..launch import fixed, lasting, launch, launches, prepare
 from ..winograd import get_winograd
 from ..workspace import scratch
 
@@ -52,12 +52,16 @@ LANES = VECTOR_BYTES // 4
 CHUNK_TILES = range(36, 72)  # whose products stay in the second-level cache
 WEIGHT_TILES = 128  # of a chunk of backward-weight at most
 SUMS_BYTES = 2_400_000  # of private sums that are worth their traffic
+LEAST_TILES = 12  # of a chunk where four of them meet fixed filters
 EVEN = 4  # chunks should come in multiples of it, so that some threads get as many each
 SIZES = 3, 5  # of filters
 # Fitted to 35 layers from 16 to 512 channels on AMD Zen 5, whose ratios (0.7 to 2.7) they meet within 8 % in the mean
 # forward and in backward-data, within 18 % in backward-weight.
 PASS = {3: Costs(1.3, 300, 350, 5.5e6), 5: Costs(1.2, 350, 1000, 4e6)}
 WEIGHT = {3: Costs(1.2, 500, 300, 4e6), 5: Costs(1.3, 400, 300, 4e6)}
+# Of filters that are transformed once; `filter` is the time to read them. Fitted to 13 layers, the products in whole
+# blocks of rows: predicted 1.0 to 2.2, measured 1.0 to 2.0.
+FIXED = Costs(1.1, 350, 310, 0)
 WORTH = 1.2  # times its own time that direct convolution has to take
 
 
@@ -73,6 +77,12 @@ def declines(g: Conv2dGeometry) -> str | None:
 def doubts(g: Conv2dGeometry) -> str | None:
     """Why forward is left to direct convolution unless asked for, or None."""
     return _unless_worth(_gain(g, PASS[g.KH], _grid(g.OH, g.OW, g.KH)))
+
+
+def doubts_fixed(g: Conv2dGeometry) -> str | None:
+    """Why forward with filters that keep their values is left to direct convolution unless asked for, or None."""
+    rows, columns, _ = grid = _grid(g.OH, g.OW, g.KH)
+    return _unless_worth(_gain(g, FIXED, grid, _rows_of_few(g.N * rows * columns, g.OC)))
 
 
 def doubts_data(g: Conv2dGeometry) -> str | None:
@@ -96,12 +106,24 @@ def _unless_worth(gain: float) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def _gain(g: Conv2dGeometry, costs: Costs, grid: Grid) -> float:
-    """Predicted times of direct convolution's speed; that one leaves the padding out."""
+def _gain(g: Conv2dGeometry, costs: Costs, grid: Grid, rows: int | None = None) -> float:
+    """Predicted times of direct convolution's speed; that one leaves the padding out.
+
+    rows: of the products, where they are more than tiles.
+    """
     direct = g.N * g.C * g.OC * _taps(g.H, g.OH, g.PH, g.KH) * _taps(g.W, g.OW, g.PW, g.KW)
     tiles = g.N * grid[0] * grid[1]
-    products = tiles * POINTS * g.C * g.OC * costs.product
+    products = (rows or tiles) * POINTS * g.C * g.OC * costs.product
     return direct / (products + tiles * (g.C + g.OC) * costs.tile + g.C * g.OC * costs.filter + costs.call)
+
+
+def _rows_of_few(tiles: int, columns: int) -> int:
+    """Rows of whole blocks that take the tiles of all chunks."""
+    size = _few_tiles(tiles)
+    if size is None:
+        return tiles
+    block = ROWS[_widths(columns, size)[0]]
+    return -(-tiles // size) * -(-size // block) * block
 
 
 def _taps(size: int, out: int, before: int, taps: int) -> int:
@@ -118,7 +140,7 @@ def _grid(rows: int, columns: int, taps: int) -> Grid:
 @launches
 def forward(y: Array, x: Array, w: Array, b: Array, g: Conv2dGeometry, relu: bool = False) -> None:
     """y = b + conv(x, w), its negative values 0 where `relu` says so; y, x, w channels-last."""
-    _forward_plan(g).run(y, x, w, b, relu)
+    _forward_plan(g, fixed()).run(y, x, w, b, relu)
 
 
 @launches
@@ -195,25 +217,28 @@ class Plan:
 
     def run(self, y: Array, x: Array, w: Array, bias: Array, relu: bool = False) -> None:
         """Fill y; all contiguous."""
-        zeros = scratch("conv2d zeros", (x.shape[3],), x.dtype)
-        launch(zeros.fill, 0)
+        zeros = lasting("conv2d zeros", (x.shape[3],), x.dtype)
+        prepare(zeros.fill, 0)
         packed = scratch("conv2d filters", (w.size,), w.dtype)
-        launch(pack, packed, w.reshape(-1), self.taps, self.pack)
-        room = scratch("conv2d winograd", (self.room,), w.dtype)
-        kernel = kernels.conv2d_winograd_by_filters if self.by_filters else kernels.conv2d_winograd_by_tiles
+        prepare(pack, packed, w.reshape(-1), self.taps, self.pack)
         side = self.p[3][2]
         forms = input_form(side), filter_form(EDGE + 1 - side), output_form(side)
         micro = tuple(block_of(PACKED, y.itemsize, width) for width in self.widths)
         p = (*self.p, int(relu), forms, micro)
-        launch(kernel, y.reshape(-1), x.reshape(-1), packed, bias, room, zeros, p)
+        room = lasting("conv2d winograd", (self.room,), w.dtype)
+        if self.by_filters:
+            launch(kernels.conv2d_winograd_by_filters, y.reshape(-1), x.reshape(-1), packed, bias, room, zeros, p)
+        else:
+            prepare(kernels.conv2d_winograd_filters, room, packed, p)
+            launch(kernels.conv2d_winograd_by_tiles, y.reshape(-1), x.reshape(-1), room, bias, zeros, p)
 
 
 @lru_cache(maxsize=1024)
-def _forward_plan(g: Conv2dGeometry) -> Plan:
+def _forward_plan(g: Conv2dGeometry, fixed: bool = False) -> Plan:
     steps = g.KH * g.KW * g.C, 1
     taps = np.arange(g.KH * g.KW, dtype=np.int64) * g.C
     grid = _grid(g.OH, g.OW, g.KH)
-    return _plan((g.N, g.H, g.W, g.C), (g.OH, g.OW, g.OC), (g.PH, g.PW), grid, taps, steps)
+    return _plan((g.N, g.H, g.W, g.C), (g.OH, g.OW, g.OC), (g.PH, g.PW), grid, taps, steps, fixed)
 
 
 @lru_cache(maxsize=1024)
@@ -225,13 +250,20 @@ def _backward_data_plan(g: Conv2dGeometry) -> Plan:
     return _plan((g.N, g.OH, g.OW, g.OC), (g.H, g.W, g.C), pads, grid, taps, steps)
 
 
-def _plan(source: Images, target: Map, pads: tuple[int, int], grid: Grid, taps: Array, steps: tuple[int, int]) -> Plan:
-    """steps: elements of w from a channel of the target to the next, from one of the source to the next."""
+def _plan(
+    source: Images, target: Map, pads: tuple[int, int], grid: Grid, taps: Array, steps: tuple[int, int],
+    fixed: bool = False,
+) -> Plan:  # fmt: skip
+    """steps: elements of w from a channel of the target to the next, from one of the source to the next.
+
+    fixed: whether w keeps its values, so that its transforms cost nothing.
+    """
     (N, _, _, C), (_, _, OC) = source, target
-    tiles, widths = N * grid[0] * grid[1], _widths(OC)
+    tiles = N * grid[0] * grid[1]
+    by_filters, few = tiles < OC and not fixed, _few_tiles(tiles) if fixed else None
+    widths = _widths(OC, few)
     width = widths[0]
-    by_filters = tiles < OC
-    size, columns_of_block = _chunk(tiles, ROWS[width]), width * LANES
+    size, columns_of_block = few or _chunk(tiles, ROWS[width]), width * LANES
     if by_filters:
         room = -(-tiles // size) * tiles_size(C, size)
     else:
@@ -246,9 +278,16 @@ def _plan(source: Images, target: Map, pads: tuple[int, int], grid: Grid, taps: 
     )
 
 
-def _widths(columns: int) -> tuple[int, int]:
-    """Vectors of a whole block of columns and of the last."""
-    width, vectors = best_width(columns, 4), columns // LANES
+def _few_tiles(tiles: int) -> int | None:
+    """Tiles of a chunk where so few are halved or quartered, else None."""
+    if tiles > EVEN * CHUNK_TILES.start:
+        return None
+    return -(-tiles // (EVEN if tiles >= EVEN * LEAST_TILES else 2))
+
+
+def _widths(columns: int, rows: int | None = None) -> tuple[int, int]:
+    """Vectors of a whole block of columns and of the last, for products of so many rows where these are few."""
+    width, vectors = best_width(columns, 4, rows), columns // LANES
     return width, vectors - (-(-vectors // width) - 1) * width
 
 

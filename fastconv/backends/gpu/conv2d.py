@@ -64,7 +64,7 @@ class GpuConv2d(GpuLinear, GpuIm2col):
         run(self, self._channels_last(dw), db, self._ordered(dy), self._ordered(x), g)
         return dw, db
 
-    def explain(self, g: Conv2dGeometry, direction: str = "forward") -> list[Candidate]:
+    def explain(self, g: Conv2dGeometry, direction: str = "forward", *, fixed: bool = False) -> list[Candidate]:
         require_direction(direction)
         return listed(self._algorithms(direction, np.dtype("float32")), with_small_steps(g))
 

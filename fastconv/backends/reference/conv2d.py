@@ -86,7 +86,7 @@ class ReferenceConv2d(HostMemory):
             xp[:, :, rows, columns] += windows[:, :, kh, kw]
         return store(unpadded(xp, g), out, g.x_shape, dtype)
 
-    def explain(self, g: Conv2dGeometry, direction: str = "forward") -> list[Candidate]:
+    def explain(self, g: Conv2dGeometry, direction: str = "forward", *, fixed: bool = False) -> list[Candidate]:
         require_direction(direction)
         return [Candidate("taps", "one matrix product per filter tap, the specification; takes every geometry")]
 

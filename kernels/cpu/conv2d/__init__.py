@@ -9,7 +9,7 @@ from .pooled_backward import conv2d_pool_backward, conv2d_pool_weight_of_largest
 from .tiles import conv2d_tiles
 from .weight import conv2d_weight_by_channels
 from .weight_filters import conv2d_weight_by_filters
-from .winograd import conv2d_winograd_by_filters, conv2d_winograd_by_tiles
+from .winograd import conv2d_winograd_by_filters, conv2d_winograd_by_tiles, conv2d_winograd_filters
 from .winograd_weight import conv2d_winograd_weight_by_groups, conv2d_winograd_weight_by_points
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "conv2d_weight_by_pixels",
     "conv2d_winograd_by_filters",
     "conv2d_winograd_by_tiles",
+    "conv2d_winograd_filters",
     "conv2d_winograd_weight_by_groups",
     "conv2d_winograd_weight_by_points",
 ]

@@ -9,7 +9,7 @@ of x that they see, zeros where there is no image: 36 products instead of 144 or
 images. Two ways to cut the work into chunks:
 
     by tiles    one chunk owns some tiles: transforms their pixels, then for each block of filters takes the 36 products
-                and transforms them back. All filters are transformed before.
+                and transforms them back. All filters are transformed before, or once for all where they are fixed.
     by filters  one chunk owns a block of filters, transforms it and meets all tiles, which are transformed before: for
                 so few tiles that the transformed filters (36 numbers for 9 or 25) would not pay for their traffic.
 
@@ -30,6 +30,13 @@ each chunk: 3x3, 64 channels, 56 x 56, N 8 in a process of its own 3.6 to 1.5 ms
     5x5, 32 to 96, 28 x 28, N 16        1.7           1.5
     5x5, 32 to 64, 14 x 14, N 100       1.7           0.9: no padding, 49 tiles of x for 25 of y
     5x5, 256 channels, 14 x 14, N 4     1.3           1.2: the filters' traffic
+One image, filters that were transformed once, us:
+                                     direct, packed once   by filters   by tiles, two or four chunks
+    3x3, 128 channels, 14 x 14              120               120         83
+    3x3, 64 channels, 28 x 28               127               130         57
+    5x5, 32 to 64, 14 x 14                   26                37         19
+    3x3, 256 channels, 7 x 7                160               120        290: two tiles a chunk
+By filters, one core reads what the other has just transformed.
 """
 
 import numpy as np
@@ -48,23 +55,30 @@ PARTS = 8  # that a block of filters, or a chunk of tiles, is transformed in
 
 
 @kernel
-def conv2d_winograd_by_tiles(y, x, w, bias, filters, zeros, p):
+def conv2d_winograd_filters(filters, w, p):
+    """Transform all filters: blocks of `filters_size` elements, from w as below."""
+    parallel_for(_part_of_filters, _blocks(p) * PARTS, (filters, w, p))
+
+
+@kernel
+def conv2d_winograd_by_tiles(y, x, filters, bias, zeros, p):
     """Write y.
 
     Args:
-        y, x: flat. w: packed by pack.py, its taps one after the other in each block of columns. filters: of
-        `filters_size` elements, where the transformed ones go. bias: one element a column. zeros: C of them.
+        y, x: flat. filters: transformed. bias: one element a column. zeros: C of them.
         p: (N H W C; OH OW OC; PH PW; tiles down and across an image, side of one; tiles a chunk; 1 for ReLU; addresses
             of the input, filter and output form; (vectors, rows and address of the micro-kernel) of whole blocks and of
             the last).
     """
-    parallel_for(_part_of_filters, _blocks(p) * PARTS, (filters, w, p))
     parallel_for(_chunk_of_tiles, _chunks(p), (y, x, bias, filters, zeros, p))
 
 
 @kernel
 def conv2d_winograd_by_filters(y, x, w, bias, tiles, zeros, p):
-    """As above; tiles: of `tiles_size` elements for each chunk, where the transformed pixels go."""
+    """As above, from w as pack.py leaves it: its taps one after the other in each block of columns.
+
+    tiles: of `tiles_size` elements for each chunk, where the transformed pixels go.
+    """
     parallel_for(_part_of_tiles, _chunks(p) * PARTS, (tiles, x, zeros, p))
     parallel_for(_block_of_filters, _blocks(p), (y, w, bias, tiles, p))
 
