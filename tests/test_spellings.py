@@ -73,6 +73,20 @@ def test_kerass_layer_is_a_convolution_and_an_activation():
     assert (y.numpy() >= 0).all()
 
 
+def test_tensorflows_function_after_two_transpositions():
+    """tf.nn.conv2d(images, filters, strides=2, padding="SAME"): images [N, H, W, C], filters [KH, KW, C, OC]."""
+    rng = np.random.default_rng(2)
+    images, filters = rng.integers(-4, 5, (2, 6, 7, 3)), rng.integers(-4, 5, (3, 3, 3, 4))
+    y = F.conv2d(
+        images.transpose(0, 3, 1, 2).astype("float32"), filters.transpose(3, 2, 0, 1).astype("float32"),
+        stride=2, padding="SAME",
+    ).numpy().transpose(0, 2, 3, 1)  # fmt: skip
+    assert y.shape == (2, 3, 4, 4)
+    padded = np.pad(images, ((0, 0), (0, 1), (1, 1), (0, 0)))  # 6 rows need 7, 7 columns need 9
+    for n, i, j, k in np.ndindex(y.shape):
+        assert y[n, i, j, k] == (padded[n, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3] * filters[..., k]).sum()
+
+
 def test_inplace_changes_nothing():
     x = fc.tensor(X)
     for layer in (nn.ReLU(inplace=True), nn.LeakyReLU(0.01, True), nn.Dropout(0.5, inplace=True)):
