@@ -64,6 +64,8 @@ def calls(be, dtype):
             yield from fused_calls(be, case, kind, rng, dtype)
     for n in LENGTHS:
         yield from flat_calls(be, n, rng, dtype)
+    for shape in [*((3, n) for n in LENGTHS), (2, 17, 5, 3), (7, 1, 9, 9), (3, 130, 40, 9)]:
+        yield from norm_calls(be, shape, rng, dtype)
 
 
 def conv_calls(be, case, values):
@@ -184,6 +186,28 @@ def flat_calls(be, n, rng, dtype):
     yield f"linear {n}", lambda x, w, b, y: (be.linear_forward(x, w, b, out=y),), (rows, square, bias, out)
     yield f"linear backward {n}", be.linear_backward, (floats(rng, (3, 5), dtype), rows, square)
     yield f"adam {n}", lambda p, g, m, v: adam(be, p, g, m, v), (x, dy, abs(x), abs(dy))
+
+
+def norm_calls(be, shape, rng, dtype):
+    C = shape[1]
+    x, dy, out, c = floats(rng, shape, dtype), floats(rng, shape, dtype), np.empty(shape, dtype), np.empty(C, dtype)
+    gamma, beta, mean, var = (rng.random(C).astype(dtype) for _ in range(4))
+    yield (
+        f"batch norm statistics {shape}",
+        lambda x, *a: (*be.batch_norm_statistics(x, a[0], a[1], momentum=0.1, out=a[2:]), *a[:2]),
+        (x, mean, var, c, c),
+    )
+    yield (
+        f"batch norm {shape}",
+        lambda *a: (be.batch_norm_forward(*a[:5], eps=0.1, activation="relu", out=a[5]),),
+        (x, mean, var, gamma, beta, out),
+    )
+    for learns in (True, False):
+        yield (
+            f"batch norm backward {learns} {shape}",
+            lambda *a, learns=learns: be.batch_norm_backward(*a[:5], eps=0.1, batch_statistics=learns, out=a[5:]),
+            (dy, x, mean, var, gamma, out, c, c),
+        )
 
 
 def adam(be, p, g, m, v):

@@ -29,10 +29,10 @@ class CpuBatchNorm(HostMemory):
             if a is not None:
                 require_writeable(op, name, a)
         mean, var = (result(op, out and out[i], x.shape[1:2], dtype) for i in range(2))
-        moved = (_or_empty(a, dtype) for a in running.values())
+        moved, (_, *room) = (_or_empty(a, dtype) for a in running.values()), _room(x, 0)
         launch(
-            kernels.batch_norm_statistics, mean, var, *map(as_flat, moved), in_order(x), float(momentum),
-            *_room_for_sums(x), forms.moments(dtype.itemsize),
+            kernels.batch_norm_statistics, mean, var, *map(as_flat, moved), in_order(x), float(momentum), *room,
+            forms.moments(dtype.itemsize),
         )  # fmt: skip
         return mean, var
 
@@ -46,7 +46,8 @@ class CpuBatchNorm(HostMemory):
         y = result("batch_norm", out, x.shape, dtype)
         given = (np.ascontiguousarray(_or_empty(a, dtype)) for a in (mean, var, gamma, beta))
         form = forms.scaled_rows(NONE if activation is None else KINDS[activation], dtype.itemsize)
-        launch(kernels.batch_norm_forward, as_flat(y), in_order(x), *given, float(eps), _wide(x, 3), form)
+        wide = scratch("batch_norm columns", (3, kernels.columns_of(x.shape[1])), dtype)
+        launch(kernels.batch_norm_forward, as_flat(y), in_order(x), *given, float(eps), wide, form)
         return y
 
     @launches
@@ -63,7 +64,7 @@ class CpuBatchNorm(HostMemory):
         rows = forms.gradient_rows(item) if batch_statistics else forms.scaled_rows(NONE, item)
         launch(
             kernels.batch_norm_backward, as_flat(dx), dgamma, dbeta, in_order(dy), in_order(x), *given, float(eps),
-            not batch_statistics, _wide(x, 4), *_room_for_sums(x), (forms.gradient_sums(item), rows),
+            not batch_statistics, *_room(x, 4), (forms.gradient_sums(item), rows),
         )  # fmt: skip
         return dx, dgamma, dbeta
 
@@ -73,17 +74,10 @@ def _or_empty(a: Array | None, dtype: npt.DTypeLike) -> Array:
     return np.empty(0, dtype) if a is None else a
 
 
-def _wide(x: Array, count: int) -> Array:
-    """Room for `count` numbers for every column of a row."""
-    return scratch("batch_norm columns", (count, kernels.columns_of(x.shape[1])), x.dtype)
-
-
-def _room_for_sums(x: Array) -> tuple[Array, Array, Array]:
-    """`joined`, `parts` and `sums` as kernels/cpu/batch_norm.py takes them."""
+def _room(x: Array, numbers: int) -> tuple[Array, Array, Array, Array]:
+    """Scratch of the kernels: `wide`, some numbers for every column, then `joined`, `parts` and `sums`."""
     columns = kernels.columns_of(x.shape[1])
     chunks = kernels.chunks_of(x.size, columns)
-    return (
-        scratch("batch_norm joined", (2, columns), np.float64),
-        scratch("batch_norm parts", (chunks, 2, columns), np.float64),
-        scratch("batch_norm sums", (chunks, 2, columns), x.dtype),
-    )
+    exact = scratch("batch_norm parts", (1 + chunks, 2, columns), np.float64)
+    plain = scratch("batch_norm columns", (numbers + 2 * chunks, columns), x.dtype)
+    return plain[:numbers], exact[0], exact[1:], plain[numbers:].reshape(chunks, 2, columns)
