@@ -11,6 +11,15 @@ many columns, the last of them as a row that is shorter. Every array of one numb
 such a row. Statistics are taken in one pass: a chunk of rows subtracts its first row, so that a large mean costs no
 digits, adds BLOCK rows at a time in the type of x and those sums in float64. What the chunks found is joined in their
 order (Chan, Golub & LeVeque, "Algorithms for computing the sample variance", 1983).
+
+Ladder (AMD Zen 5, 2 cores, AVX-512, float32, microseconds; before and after in turns, calls bound as in a plan):
+                                                 100 x 30 x 24 x 24       100 x 6 x 28 x 28      ReLU of the same maps
+                                                 forward   backward      forward   backward
+    rows vector by vector                          116        294           29        66             66, 21
+    four vectors wide, their numbers in registers   78        233           22        57             64, 22
+Statistics 58 and 14. Rows in the opposite order after a sum, whose last ones may still be in a cache: no faster.
+Beside PyTorch 2.13, called eagerly, statistics and forward; backward: 100 x 30 x 24 x 24  175 of 1190; 266 of 360,
+16 x 64 x 56 x 56  403 of 566; 951 of 992, 16 x 256 x 14 x 14  99 of 127; 128 of 112 (planes stay in its caches).
 """
 
 import math
