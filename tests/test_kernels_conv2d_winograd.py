@@ -38,7 +38,7 @@ def cases(K):
         layer("four_paddings", (2, L3, 8, 5), L1, K, (0, 3, 2, 1)),
         layer("padding_beyond_the_filter", (1, L1, 3, 2), L1, K, (K + 2, K + 1, K, K + 3)),
         layer("several_chunks", (6, L1, 4 * side + 1, 4 * side + 2), L3, K),
-        layer("groups_of_several_chunks", (3, 2 * L1, 10 * side + 1, 9 * side + 1), L1, K),
+        layer("groups_of_several_chunks", (8, 2 * L1, 12 * side + 1, 11 * side + 1), L1, K),
         layer("more_filters_than_tiles", (3, L1, 4 * side + K, 4 * side + K), 160, K, none),
     ]
 
@@ -208,9 +208,9 @@ class TestResults:
     @every_size
     def test_cases_take_both_cuts_of_backward_weight_and_several_chunks(self, K):
         plans = [conv2d_winograd._weight_plan(case.geometry) for case in cases(K)]
-        counts = [(p.p[0][0] * p.p[3][0] * p.p[3][1], p.groups, p.p[4]) for p in plans]
-        assert any(groups > 1 and tiles > groups * size for tiles, groups, size in counts)
-        assert any(groups == 0 and tiles > size for tiles, groups, size in counts)
+        counts = [(p.p[0][0] * p.p[3][0] * p.p[3][1], p.by_groups, p.p[4]) for p in plans]
+        assert any(by_groups and tiles > conv2d_winograd.PARTS * size for tiles, by_groups, size in counts)
+        assert any(not by_groups and tiles > size for tiles, by_groups, size in counts)
 
     @every_size
     def test_the_matrices_here_make_a_convolution(self, K, rng):

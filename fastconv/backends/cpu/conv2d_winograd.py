@@ -51,7 +51,8 @@ Grid = tuple[int, int, int]  # tiles down, tiles across, side of one
 LANES = VECTOR_BYTES // 4
 CHUNK_TILES = range(36, 72)  # whose products stay in the second-level cache
 WEIGHT_TILES = 128  # of a chunk of backward-weight at most
-SUMS_BYTES = 2_400_000  # of private sums that are worth their traffic
+GROUP_TILES = 32  # at least, of a group with sums of its own
+SUMS_BYTES = 5_000_000  # of private sums that are worth their traffic
 LEAST_TILES = 12  # of a chunk where four of them meet fixed filters
 EVEN = 4  # chunks should come in multiples of it, so that some threads get as many each
 SIZES = 3, 5  # of filters
@@ -155,13 +156,13 @@ def backward_weight(dw: Array, db: Array, dy: Array, x: Array, g: Conv2dGeometry
     """dw and db from dy and x, all channels-last."""
     plan = _weight_plan(g)
     rooms = (scratch(f"conv2d winograd {name}", (size,), x.dtype) for name, size in plan.rooms)
-    totals = scratch("conv2d bias sums", (plan.groups or PARTS, g.OC), x.dtype)
+    totals = scratch("conv2d bias sums", (PARTS, g.OC), x.dtype)
     zeros = scratch("conv2d zeros", (max(g.C, g.OC),), x.dtype)
     zeros.fill(0)
     width, last = plan.widths
     forms = input_form(plan.p[3][2], width), gradient_form(plan.p[3][2]), filter_gradient_form(g.KH)
     micro = tuple(block_of(TABLE, x.itemsize, vectors) for vectors in (width, last))
-    kernel = kernels.conv2d_winograd_weight_by_groups if plan.groups else kernels.conv2d_winograd_weight_by_points
+    kernel = kernels.conv2d_winograd_weight_by_groups if plan.by_groups else kernels.conv2d_winograd_weight_by_points
     kernel(dw.reshape(-1), totals, dy.reshape(-1), x.reshape(-1), *rooms, zeros, (*plan.p, forms, micro))
     np.add.reduce(totals, axis=0, out=db)
 
@@ -171,12 +172,12 @@ class WeightPlan:
     """The arguments of the backward-weight kernels that do not change from call to call.
 
     p: see kernels/cpu/conv2d/winograd_weight.py. widths: vectors of a whole block of columns and of the last.
-    groups: of tiles with sums of their own; 0 where the work is cut by points. rooms: names and elements of scratch.
+    by_groups: how the work is cut. rooms: names and elements of scratch.
     """
 
     p: tuple[Any, ...]
     widths: tuple[int, int]
-    groups: int
+    by_groups: bool
     rooms: tuple[tuple[str, int], ...]
 
 
@@ -184,20 +185,14 @@ class WeightPlan:
 def _weight_plan(g: Conv2dGeometry) -> WeightPlan:
     rows, columns, _ = grid = _grid(g.OH, g.OW, g.KH)
     tiles, (width, last) = g.N * rows * columns, _widths(g.C)
-    groups = _groups(g, tiles)
-    own = -(-tiles // max(1, groups))
+    by_groups = tiles >= PARTS * GROUP_TILES and PARTS * POINTS * 4 * g.C * g.OC <= SUMS_BYTES
+    own = -(-tiles // PARTS) if by_groups else tiles
     size = -(-own // -(-own // WEIGHT_TILES))
     v, z, m = point_sizes(g.C, g.OC, size, width * LANES)
-    shared = () if groups else (("pixels", POINTS * v), ("gradients", POINTS * z))
-    rooms = *shared, ("sums", max(1, groups) * POINTS * m)
+    shared = () if by_groups else (("pixels", POINTS * v), ("gradients", POINTS * z))
+    rooms = *shared, ("sums", (PARTS if by_groups else 1) * POINTS * m)
     p = (g.N, g.H, g.W, g.C), (g.OH, g.OW, g.OC), (g.PH, g.PW), grid, size
-    return WeightPlan(p, (width, last), groups, rooms)
-
-
-def _groups(g: Conv2dGeometry, tiles: int) -> int:
-    """How many groups of tiles have sums of their own, a power of two; 0 where these are too large or tiles too few."""
-    most = min(PARTS, SUMS_BYTES // (POINTS * 4 * g.C * g.OC), tiles // WEIGHT_TILES)
-    return 0 if most < 2 else 1 << most.bit_length() - 1
+    return WeightPlan(p, (width, last), by_groups, rooms)
 
 
 @dataclass(frozen=True)

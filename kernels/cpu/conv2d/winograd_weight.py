@@ -8,7 +8,8 @@ Channels-last, float32, whole vectors of channels; tiles as in winograd.py. V li
 in single vectors, tile by tile within them: as the micro-kernel reads its two operands. db is added up while dy is
 read. Two ways to cut the work, neither of which depends on the number of threads:
 
-    by groups   of tiles, each with an M of its own, which are added at the end: what a core transforms it multiplies
+    by groups   of tiles, PARTS of them, each with an M of its own, which are added at the end: what a core transforms
+                it multiplies
     by points   where M is too large for that: chunks of tiles follow one another, both transforms in parallel, then
                 the points in parallel, each of which adds its product to M
 
@@ -17,15 +18,14 @@ AMD Zen 5, 2 cores, AVX-512, times the speed of weight.py, for tiles a chunk of 
     3x3, 256 channels, 56 x 56, N 4                                                2.7    3.0    3.0
     3x3, 512 channels, 7 x 7, N 16 (64 tiles)                                      1.4    1.9    1.9
 
-The same machine, ms:                       direct   by points      by groups of one chunk and more
+The same machine, ms:                       direct   by points      by groups
     5x5, 32 to 64, 14 x 14, N 100            2.3     1.2 to 3.0         1.2 to 1.5
     5x5, 32 to 96, 28 x 28, N 16             4.0     2.2 to 5.6         2.1 to 2.6
     5x5, 64 channels, 28 x 28, N 8           2.9     1.4 to 3.1         1.3 to 1.5
     3x3, 32 channels, 28 x 28, N 16          0.51    0.30 to 0.74       0.30 to 0.35
     3x3, 64 channels, 28 x 28, N 16          2.1     0.74 to 2.0        0.73 to 0.94
-By points a core reads what the other one wrote, and the range is that of runs: the machine's cores are near each other
-or far. Chunks of 250 and 500 KB of V and Z, that stay in the second-level cache, instead of 128 tiles: 1.3 and 1.1
-times as long.
+By points a core reads what the other one wrote; the range is that of runs, whose cores and memory lie differently.
+Chunks of 250 and 500 KB of V and Z, that stay in the second-level cache, not of 128 tiles: 1.3 and 1.1 times as long.
 """
 
 import numpy as np
@@ -66,11 +66,10 @@ def conv2d_winograd_weight_by_points(dw, totals, dy, x, tiles, gradients, sums, 
 
 @kernel
 def conv2d_winograd_weight_by_groups(dw, totals, dy, x, sums, zeros, p):
-    """As above; totals: [groups, OC]; sums: room for M of each group."""
-    groups = len(totals)
+    """As above, of PARTS groups of tiles; sums: room for M of each."""
     totals[:] = 0
-    parallel_for(_group_of_tiles, groups, (sums, totals, dy, x, zeros, p))
-    parallel_for(_filter, p[1][2], (dw, sums, groups, p))
+    parallel_for(_group_of_tiles, PARTS, (sums, totals, dy, x, zeros, p))
+    parallel_for(_filter, p[1][2], (dw, sums, PARTS, p))
 
 
 def point_sizes(C, OC, size, width):
@@ -106,7 +105,7 @@ def _group_of_tiles(group, sums, totals, dy, x, zeros, p):
     v_size, z_size, m_size = _sizes(p)
     room = memory(POINTS * (v_size + z_size))
     m, total = address(sums) + group * POINTS * m_size * ITEM, address(totals) + group * OC * ITEM
-    begin, end = span(group, len(totals), _tiles(p), 1)
+    begin, end = span(group, PARTS, _tiles(p), 1)
     for first in range(begin, end, size):
         count = min(size, end - first)
         v, z = first_line(room), first_line(room) + POINTS * v_size * ITEM
