@@ -4,16 +4,15 @@
     dx[places[j]] = dy[j], 0 elsewhere
 
 Arrays are flat [blocks, L, beside] and [blocks, k, beside]: `beside` rows lie side by side, their elements `beside`
-apart. One chunk owns some rows. y itself holds the best so far, in their order: a value that is larger than the least
-of them takes its place away and goes to the end, so that a row of random values is compared once and moved k ln(L / k)
-times.
+apart. One chunk owns some rows and goes over each twice: first the k largest values come to stand in y from large to
+small, so that nearly every element is compared with the last of them only; then the elements that are not less than
+that one are taken in their order.
 
-AMD Zen 5, 2 cores, float32, microseconds, calls in turn; PyTorch 2.13's topk, and with sort and gather the same result:
-                                   forward   backward   topk   topk, sort, gather
-    5 of rows of 50, 32x14x48x50     14569        584  14061                44106
-    4 of rows of 30, 100x64x30        1045         89   1340                 1306
-    8 of rows of 784, 16x64x784       1424        170   1227                 1022
-    5 of rows of 1000, 256x1000        265         49    426                  169
+AMD Zen 5, 2 cores, float32, microseconds, in turn:        5 of rows of 50   4 of 30    8 of 784    5 of 1000
+                                                          32x48x50x14 (50)  100x64x30  16x64x784     256x1000
+    values and places kept in their order, moved together             8177        971       1372          284
+    two walks                                                         4779       1055       1209          269
+    PyTorch 2.13: topk, sort, gather                                  6461       1404       1123          206
 """
 
 from .jit import inner, kernel
@@ -33,34 +32,56 @@ def _beats(a, b):
 
 
 @inner
-def _least(y, to, k, beside):
-    """Which of the values kept goes first: the least, of equals the last."""
-    least = 0
-    for j in range(1, k):
-        if not _beats(y[to + j * beside], y[to + least * beside]):
-            least = j
-    return least
+def _keep(y, to, value, kept, beside):
+    """Put a value in its place among the `kept` ones, from large to small; the last one goes on."""
+    j = kept
+    while j > 0 and _beats(value, y[to + (j - 1) * beside]):
+        y[to + j * beside] = y[to + (j - 1) * beside]
+        j -= 1
+    y[to + j * beside] = value
 
 
 @inner
-def _take(chunk, chunks, y, places, x, L, k, beside):
+def _keep_largest(y, to, x, at, L, k, beside):
+    """The k largest of a row of x, from large to small, where its result will stand."""
+    for i in range(k):
+        _keep(y, to, x[at + i * beside], i, beside)
+    last = to + (k - 1) * beside
+    least = y[last]
+    for i in range(k, L):
+        value = x[at + i * beside]
+        if not value <= least and least == least:
+            _keep(y, to, value, k - 1, beside)
+            least = y[last]
+
+
+@inner
+def _take(y, places, to, x, at, k, beside):
+    """Those of a row of x that are not less than the last one kept, of its equals as many as were kept, in order."""
+    least = y[to + (k - 1) * beside]
+    equals = 0
+    for j in range(k):
+        equals += not _beats(y[to + j * beside], least)
+    taken = i = 0
+    while taken < k:
+        value = x[at + i * beside]
+        is_equal = equals > 0 and not _beats(least, value)
+        if _beats(value, least) or is_equal:
+            equals -= not _beats(value, least)
+            y[to + taken * beside] = value
+            places[to + taken * beside] = i
+            taken += 1
+        i += 1
+
+
+@inner
+def _take_rows(chunk, chunks, y, places, x, L, k, beside):
     begin, end = span(chunk, chunks, x.size // L, 1)
     for row in range(begin, end):
         block, column = row // beside, row % beside
         at, to = block * L * beside + column, block * k * beside + column
-        for j in range(k):
-            y[to + j * beside] = x[at + j * beside]
-            places[to + j * beside] = j
-        least = _least(y, to, k, beside)
-        for i in range(k, L):
-            value = x[at + i * beside]
-            if _beats(value, y[to + least * beside]):
-                for j in range(least, k - 1):
-                    y[to + j * beside] = y[to + (j + 1) * beside]
-                    places[to + j * beside] = places[to + (j + 1) * beside]
-                y[to + (k - 1) * beside] = value
-                places[to + (k - 1) * beside] = i
-                least = _least(y, to, k, beside)
+        _keep_largest(y, to, x, at, L, k, beside)
+        _take(y, places, to, x, at, k, beside)
 
 
 @inner
@@ -81,7 +102,7 @@ def _give_back(chunk, chunks, dx, dy, places, L, k, beside):
 def k_max_forward(y, places, x, L, k, beside):
     """y and places from x."""
     chunks = _chunks(x.size, x.size // L)
-    parallel_for(_take, chunks, (chunks, y, places, x, L, k, beside))
+    parallel_for(_take_rows, chunks, (chunks, y, places, x, L, k, beside))
 
 
 @kernel
