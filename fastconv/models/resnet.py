@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..autograd.tensor import Tensor
@@ -23,6 +24,7 @@ from .lecture_interface import LectureNetwork, start, whole_numbers
 from .sizes import scaled
 
 FILTERS = (64, 128, 256, 512)
+Shortcut = Callable[[int, int, int], Module]  # of in_channels, out_channels, stride
 
 
 def projection(in_channels: int, out_channels: int, stride: int) -> Module:
@@ -37,11 +39,12 @@ class BasicBlock(Module):
     (N, channels, H / stride, W / stride).
 
     The sum lets the gradient pass the block unchanged. Batch normalisation follows each convolution, ReLU the first.
+    shortcut: makes the module that x goes through, see `projection`.
     """
 
     expansion: ClassVar[int] = 1
 
-    def __init__(self, in_channels: int, channels: int, stride: int = 1, shortcut: Any = projection) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int = 1, shortcut: Shortcut = projection) -> None:
         super().__init__()
         self.conv1 = Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
         self.norm1 = BatchNorm2d(channels)
@@ -60,12 +63,12 @@ class Bottleneck(Module):
     (N, in_channels, H, W) to (N, 4 channels, H / stride, W / stride).
 
     Batch normalisation follows each convolution, ReLU the first two. The first has the stride, as in the authors' own
-    models (PyTorch's give it to the second).
+    models (PyTorch's give it to the second). shortcut: as BasicBlock's.
     """
 
     expansion: ClassVar[int] = 4
 
-    def __init__(self, in_channels: int, channels: int, stride: int = 1, shortcut: Any = projection) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int = 1, shortcut: Shortcut = projection) -> None:
         super().__init__()
         out_channels = self.expansion * channels
         self.conv1 = Conv2d(in_channels, channels, 1, stride, bias=False)
