@@ -285,6 +285,48 @@ def test_a_step_that_looks_at_values_is_refused_with_a_reason(forward):
     assert model.linear.weight.backend is select.current()
 
 
+class Scaled(fc.nn.Module):
+    """s * (w x), the factor s in a list."""
+
+    def __init__(self, s=2.0, width=3):
+        super().__init__()
+        self.factors = [fc.nn.Parameter(np.float32(s))]
+        self.linear = fc.nn.Linear(2, width)
+
+    def forward(self, x):
+        return self.linear(x) * self.factors[0]
+
+
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize(
+    "replace",
+    [
+        lambda m: setattr(m.linear, "weight", fc.nn.Parameter(m.linear.weight.numpy().copy())),
+        lambda m: setattr(m.linear, "bias", fc.nn.Parameter(m.linear.bias.numpy().copy())),
+        lambda m: m.factors.__setitem__(0, fc.nn.Parameter(m.factors[0].numpy().copy())),
+    ],
+    ids=["weight", "bias", "in a list"],
+)
+def test_a_parameter_of_equal_values_in_place_of_another_is_noticed(width, replace):
+    """The plan must read the new object's memory, which changes afterwards."""
+    model, x = Scaled(width=width), np.ones((2, 2), "float32")
+    predict = fc.compile(model)
+    np.testing.assert_array_equal(predict(x).numpy(), model(x).numpy())
+    replace(model)
+    predict(x)
+    for p in model.parameters():
+        p.data[...] = p.data + 1
+    np.testing.assert_array_equal(predict(x).numpy(), model(x).numpy())
+
+
+def test_a_tensor_of_another_type_or_shape_among_the_attributes_is_no_error():
+    model, x = Scaled(), np.ones((2, 2), "float32")
+    predict = fc.compile(model)
+    for kept in (np.ones(3, "float32"), np.ones(3), np.ones(4), np.ones(1), None):
+        model.kept = None if kept is None else fc.tensor(kept)
+        np.testing.assert_array_equal(predict(x).numpy(), model(x).numpy())
+
+
 class Joined(fc.nn.Module):
     """Two inputs, one score: a(x) + b(y)."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..autograd.tensor import Tensor
 from ..backends.base import Backend
+from ..errors import FastconvError
 from ..nn.module import Module
 
 
@@ -42,7 +43,7 @@ class Watch:
         try:
             if self._attributes == self._seen:
                 return False
-        except ValueError:  # an attribute is an array, whose comparison has no one answer
+        except (FastconvError, ValueError):  # an array or a tensor is another one: their == has no one answer
             pass
         if self._differs():
             return True
@@ -50,7 +51,7 @@ class Watch:
         return False
 
     def _look(self) -> None:
-        self._seen = [_copied(attributes) for attributes in self._attributes]
+        self._seen = [_copied(attributes, quick=True) for attributes in self._attributes]
         self.modes = tuple([attributes.get("training", True) for attributes in self._attributes])
 
     def _differs(self) -> bool:
@@ -61,14 +62,35 @@ class Watch:
         )
 
 
-def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
-    """The attributes, and copies of lists and dicts, to which layers may be added later."""
-    return {name: value.copy() if isinstance(value, list | dict) else value for name, value in attributes.items()}
+class _Identity:
+    """Stands for a tensor where equality shall mean the same object, and not equal values."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def __eq__(self, other: object) -> bool:
+        return other is self.tensor or (isinstance(other, _Identity) and other.tensor is self.tensor)
+
+    __hash__ = object.__hash__
+
+
+def _copied(value: Any, *, quick: bool) -> Any:
+    """An attribute, of lists and dicts a copy: layers may be added to them later. Tensors become _Identity.
+
+    quick: tensors of several elements stay, because comparing two different ones raises an error all the same.
+    """
+    if isinstance(value, Tensor):
+        return value if quick and value.size != 1 else _Identity(value)
+    if type(value) in (list, tuple):
+        return type(value)(_copied(item, quick=quick) for item in value)
+    if type(value) is dict:
+        return {name: _copied(item, quick=quick) for name, item in value.items()}
+    return value.copy() if isinstance(value, list | dict) else value
 
 
 def _options(module: Module) -> dict[str, Any]:
     return {
-        name: value
-        for name, value in _copied(vars(module)).items()
+        name: _copied(value, quick=False)
+        for name, value in vars(module).items()
         if name != "training" and not isinstance(value, np.ndarray)
     }
