@@ -137,7 +137,7 @@ bench() {
     first=$logs/first.json
     for precision in float32 tf32 bfloat16 float16; do
         groups=steps
-        [[ $precision == float32 ]] && groups=steps,pool,pointwise,update
+        [[ $precision == float32 ]] && groups=steps,pool,pointwise,norm,update
         rm -f "$first"
         attempt "bench of steps in $precision" "$seconds" "$python" -m fastconv bench --device gpu \
             --precision "$precision" --peers torch,torch-graph --groups "$groups" --json "$first"

@@ -267,6 +267,21 @@ def test_own_arithmetic_is_captured():
     assert_same_weights(a, b)
 
 
+@pytest.mark.parametrize("key", [(1, 0), (0, 1, ...), (slice(1, 2), 0), (..., 0), -1], ids=str)
+def test_elements_that_are_picked_are_those_of_the_run(key):
+    """A single one too, which NumPy would copy out of its array once and for all."""
+
+    class Net(fc.nn.Linear):
+        def forward(self, x):
+            return super().forward(x)[key] * 2
+
+    model = Net(3, 2)
+    predict = fc.compile(model)
+    for x in np.eye(3, dtype="float32"):
+        rows = np.stack([x, 2 * x])
+        np.testing.assert_array_equal(predict(rows).numpy(), model(rows).numpy())
+
+
 @pytest.mark.parametrize(
     "forward",
     [lambda self, x: self.linear(x) if x.data.max() > 0 else x, lambda self, x: self.linear(x.data.clip(0)),

@@ -1,6 +1,7 @@
 """bench/gpu_check.sh: what it does around its parts; the parts themselves need a GPU. A stand-in plays Python."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from fastconv.backends import select
+from fastconv.bench.suite import CPU_ONLY
+from fastconv.bench.work import FAMILIES, GROUPS
 
 SCRIPT = Path(__file__).parents[1] / "bench" / "gpu_check.sh"
 STATE = select.available()["gpu"]
@@ -81,6 +84,15 @@ def test_every_part_runs_and_is_reported(machine, tmp_path):
     report = (tmp_path / "out" / "gpu-check.txt").read_text()
     assert report.count("passed") == 1 + 2 + 8 + 4
     assert done.stdout.endswith(report)
+
+
+def test_every_group_that_a_gpu_has_is_timed(machine, tmp_path):
+    run("--out", str(tmp_path), "bench", **machine)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    lists = [re.search(r"--precision float32 .*--groups (\S+)", call) for call in calls]
+    names = [name for found in lists if found for name in found[1].split(",")]
+    timed = {group for name in names for group in FAMILIES.get(name, (name,))}
+    assert timed == set(GROUPS) - set(CPU_ONLY)
 
 
 def test_a_failure_is_told_and_the_rest_still_runs(machine, tmp_path):

@@ -50,7 +50,7 @@ def made(monkeypatch, tmp_path):
 def forget():
     """As a process that has launched nothing yet."""
     load._module.cache_clear()
-    load._function.cache_clear()
+    load._loaded.cache_clear()
 
 
 class TestLoading:
@@ -64,6 +64,12 @@ class TestLoading:
         assert made.function.launched == ((2,), (32,), (7,), shared)
         attribute = load.driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
         assert made.asked == [(Function.ptr, attribute, shared)] * (shared > 0)
+
+    def test_a_launch_with_less_shared_memory_leaves_the_others_theirs(self, made):
+        """The attribute is the function's: what is asked for later would else be the most for all its launches."""
+        for shared in (1056, 1040, 1056, 2048):
+            cuda.CudaDevice.launch(None, self.KERNEL, (2,), (32,), (7,), shared)
+        assert [shared for _, _, shared in made.asked] == [1056, 2048]
 
     def test_machine_code_is_kept_for_the_next_process(self, made):
         for _ in range(2):

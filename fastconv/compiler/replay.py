@@ -87,7 +87,7 @@ class Replay:
         if call.op == "transpose":
             return [Run(partial(_copy, outputs[0], inputs[0].transpose(call.options["axes"])), "arrays")]
         if call.op == "pick":
-            return [Run(partial(_copy, outputs[0], inputs[0][call.options["key"]]), "arrays")]
+            return [Run(partial(_copy, outputs[0], _view(inputs[0], call.options["key"])), "arrays")]
         if call.op == "concat":
             axis = call.options["axis"]
             parts = along(outputs[0], axis, [a.shape[axis] for a in inputs[0]])
@@ -113,6 +113,12 @@ def _update(optimizer: Optimizer, backend: Backend, params: Any, grads: Any, sta
 
 def _copy(out: Array, a: Array) -> None:
     out[...] = a
+
+
+def _view(a: Array, key: Any) -> Array:
+    """a[key] in the memory of `a`, of which NumPy would copy out a single element."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return a[parts if any(part is ... for part in parts) else (*parts, ...)]
 
 
 def _flat(a: Array) -> Array:

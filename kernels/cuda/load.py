@@ -17,20 +17,35 @@ LANGUAGE = "-std=c++17"
 def function(kernel, shared=0):
     """The compiled kernel on the current device; called as function(grid, block, args, shared_mem=shared).
 
-    shared: bytes of shared memory that its launches give.
+    shared: bytes of shared memory that this launch gives.
 
     Raises:
         RuntimeError: it does not compile; the text shows the compiler's messages with their source lines.
     """
-    return _function(cupy.cuda.runtime.getDevice(), kernel, shared)
+    loaded = _loaded(cupy.cuda.runtime.getDevice(), kernel)
+    if shared > loaded.shared:
+        loaded.allow(shared)
+    return loaded.run
+
+
+class _Loaded:
+    """A function of the GPU; shared: the most bytes of shared memory that its launches may give."""
+
+    def __init__(self, run):
+        self.run, self.shared = run, 0
+
+    def allow(self, shared):
+        """Raise that limit: without it a block gets 48 KiB, what the kernel itself declares included.
+
+        It is the function's, for launches of every size, so it is never lowered.
+        """
+        driver.funcSetAttribute(self.run.ptr, driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared)
+        self.shared = shared
 
 
 @cache
-def _function(device, kernel, shared):
-    run = _module(device, kernel.file, kernel.options).get_function(kernel.name)
-    if shared:  # without asking a block gets 48 KiB, and the arrays that the kernel itself declares count among them
-        driver.funcSetAttribute(run.ptr, driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared)
-    return run
+def _loaded(device, kernel):
+    return _Loaded(_module(device, kernel.file, kernel.options).get_function(kernel.name))
 
 
 @cache
