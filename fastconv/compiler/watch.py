@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from ..autograd.tensor import Tensor
 from ..backends.base import Backend
 from ..errors import FastconvError
@@ -43,7 +41,7 @@ class Watch:
         try:
             if self._attributes == self._seen:
                 return False
-        except (FastconvError, ValueError):  # an array or a tensor is another one: their == has no one answer
+        except (FastconvError, TypeError, ValueError):  # another array or tensor: their == has no one answer, or none
             pass
         if self._differs():
             return True
@@ -92,5 +90,5 @@ def _options(module: Module) -> dict[str, Any]:
     return {
         name: _copied(value, quick=False)
         for name, value in vars(module).items()
-        if name != "training" and not isinstance(value, np.ndarray)
+        if name != "training" and not hasattr(value, "__array_function__")  # an array of NumPy, of CuPy
     }
