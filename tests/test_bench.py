@@ -38,6 +38,10 @@ def engine():
 class TestContestants:
     """Each contestant gives the engine's results on small data; in this process, for speed."""
 
+    NORMS = tuple(
+        {"operation": f"batch_norm_{d}", "seed": 2, "sizes": {"shape": shape}}
+        for d in ("forward", "backward") for shape in ([2, 3, 4, 4], [9, 5])
+    )  # fmt: skip
     SMALL = (
         *(tiny(direction).request() for direction in work.PASSES),
         *({"operation": f"{p}_pool2d_{d}", "seed": 1,
@@ -45,8 +49,7 @@ class TestContestants:
           for p in ("max", "avg") for d in ("forward", "backward")),
         *({"operation": f"activation_{d}", "seed": 2, "sizes": {"kind": kind, "shape": [2, 3, 4, 4]}}
           for kind in ("relu", "tanh", "sigmoid") for d in ("forward", "backward")),
-        *({"operation": f"batch_norm_{d}", "seed": 2, "sizes": {"shape": shape}}
-          for d in ("forward", "backward") for shape in ([2, 3, 4, 4], [9, 5])),
+        *NORMS,
         *({"operation": f"local_response_norm_{d}", "seed": 2, "sizes": {"shape": [2, 7, 4, 3], "size": 5}}
           for d in ("forward", "backward")),
         {"operation": "softmax_cross_entropy", "seed": 3, "sizes": {"shape": [5, 7]}},
@@ -68,6 +71,18 @@ class TestContestants:
             for results in expected:
                 for ours, theirs in zip(results, variant.result(), strict=True):
                     np.testing.assert_allclose(theirs, ours, rtol=2e-4, atol=2e-5)
+
+    @pytest.mark.parametrize("request_", NORMS, ids=lambda r: r["operation"])
+    def test_batch_normalisation_as_pytorch_does_it_on_a_gpu(self, request_, engine):
+        """cpu:0 is the CPU by another name, for which PyTorch's own function runs, as on a GPU."""
+        pytest.importorskip("torch", reason="the peer PyTorch needs it: pip install torch")
+        from fastconv.bench.peers.pytorch import PyTorch
+        from fastconv.bench.peers.pytorch_device import place
+
+        (expected,) = [v.result() for v in engine.prepare(request_).values()]
+        for variant in PyTorch(place("cpu:0", "float32")).prepare(request_).values():
+            for ours, theirs in zip(expected, variant.result(), strict=True):
+                np.testing.assert_allclose(theirs, ours, rtol=2e-4, atol=2e-5)
 
     def test_each_operation_of_the_suite_is_known_to_the_engine(self, engine):
         rows = {w.operation for w in work.select(quick=False) if w.group not in suite.OWN_PROCESSES}

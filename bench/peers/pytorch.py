@@ -17,12 +17,13 @@ from ..networks import steps as network_steps
 from ..work import geometry_of
 from .contestant import CHECK_RATE, CHECK_STEPS, TIMED_RATE, Contestant, Declined, Variant
 from .pytorch_device import Place, as_graph, elapsed, place
+from .pytorch_norm import Normalisation
 
 FORMATS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 Run = Callable[[], list[torch.Tensor]]
 
 
-class PyTorch(Contestant):
+class PyTorch(Normalisation, Contestant):
     """fused: Adam as one kernel. compiled: whole steps through torch.compile. graphed: whole steps as a CUDA graph.
     The last three time whole steps and nothing else."""
 
@@ -95,33 +96,6 @@ class PyTorch(Contestant):
         }
         function = functions[sizes["kind"]]
         return _only(lambda: [function()])
-
-    def batch_norm_forward(self, sizes: Arrays, a: Arrays) -> dict[str, Variant]:
-        def prepare(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> Run:
-            given = (x, weight, bias, torch.zeros_like(bias), torch.zeros_like(bias), True, 0.1, 1e-5)
-            out = {"out": torch.empty_like(x)} | {name: torch.empty_like(bias) for name in ("save_mean", "save_invstd")}
-            return lambda: [torch.ops.aten.native_batch_norm.out(*given, **out)[0]]
-
-        return self._in_both_formats(a, ("x", "weight", "bias"), prepare)
-
-    def batch_norm_backward(self, sizes: Arrays, a: Arrays) -> dict[str, Variant]:
-        def prepare(dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> Run:
-            _, *found = torch.ops.aten.native_batch_norm(x, weight, None, None, None, True, 0.1, 1e-5)
-            given = (dy, x, weight, None, None, *found, True, 1e-5, [True] * 3)
-            return lambda: list(torch.ops.aten.native_batch_norm_backward(*given))
-
-        return self._in_both_formats(a, ("dy", "x", "weight"), prepare)
-
-    def local_response_norm_forward(self, sizes: Arrays, a: Arrays) -> dict[str, Variant]:
-        return self._both(a, ("x",), lambda x: [F.local_response_norm(x, sizes["size"])])
-
-    def local_response_norm_backward(self, sizes: Arrays, a: Arrays) -> dict[str, Variant]:
-        def prepare(dy: torch.Tensor, x: torch.Tensor) -> Run:
-            given = x.requires_grad_()
-            y = F.local_response_norm(given, sizes["size"])
-            return lambda: list(torch.autograd.grad(y, given, dy, retain_graph=True))
-
-        return self._in_both_formats(a, ("dy", "x"), prepare)
 
     def softmax_cross_entropy(self, sizes: Arrays, a: Arrays) -> dict[str, Variant]:
         logits, labels = self.place.tensor(a["logits"]).requires_grad_(), self.place.tensor(a["labels"])
