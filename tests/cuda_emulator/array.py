@@ -75,7 +75,11 @@ class DeviceArray(NDArrayOperatorsMixin):
         self.host.fill(_hosts(value))
 
     def __getitem__(self, key):
-        return self._seen(self.host[_hosts(key)])
+        key = _hosts(key)
+        found = self.host[key]
+        if isinstance(found, np.generic):  # NumPy's copy of an element; CuPy shows it in its place
+            found = self.host[(*key, ...) if isinstance(key, tuple) else (key, ...)]
+        return self._seen(found)
 
     def __setitem__(self, key, value):
         self.host[_hosts(key)] = _hosts(value)
