@@ -215,6 +215,14 @@ def test_changed_values_options_arrays_and_layers_are_honoured():
     check()
 
 
+def test_changed_options_of_the_loss_are_honoured():
+    model, loss = fc.nn.Linear(3, 2), fc.nn.MAPLoss(0.1)
+    step = fc.compile(model, loss=loss)
+    x, t = np.ones((1, 3), "float32"), np.zeros(1, int)
+    for loss.j in (0.1, 5.0):
+        assert step(x, t).item() == loss(model(x), t).item()
+
+
 def test_an_array_that_a_layer_keeps_may_be_another_one(backend):
     """NumPy's or the backend's own: as options they have no say, and their == has no one answer."""
     model, x = fc.nn.Linear(3, 2), np.ones((1, 3), "float32")

@@ -108,10 +108,10 @@ class Compiled:
                 array[...] = before
 
     def _watched(self) -> Watch:
-        """The model as the plans know it; without plans where it was changed."""
+        """The model and the loss as the plans know them; without plans where they were changed."""
         if self._watch is None or self._watch.changed():
             self._replays.clear()
-            self._watch = Watch(self.model, self._tensors())
+            self._watch = Watch([m for m in (self.model, self.loss) if isinstance(m, Module)], self._tensors())
         return self._watch
 
     def _inputs(self, be: Backend, arrays: tuple[Any, ...]) -> tuple[Array, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..autograd.tensor import Tensor
@@ -12,7 +12,7 @@ from ..nn.module import Module
 
 
 class Watch:
-    """A model's modules, their options, and the arrays of its parameters and buffers, as they are now.
+    """The modules of a model and its loss, their options, and the arrays of parameters and buffers, as they are now.
 
     modes: which modules were in training mode when `changed` was asked last.
 
@@ -20,9 +20,9 @@ class Watch:
     comparison of all their dictionaries, which stops at what is identical.
     """
 
-    def __init__(self, model: Module, tensors: Iterable[Tensor]) -> None:
-        modules = [module for _, module in model.named_modules()]
-        self._model = model
+    def __init__(self, roots: Sequence[Module], tensors: Iterable[Tensor]) -> None:
+        self._roots = roots
+        modules = self._inside()
         self._attributes = [vars(module) for module in modules]
         self._look()
         self._modules = [(module, _options(module)) for module in modules]
@@ -48,12 +48,15 @@ class Watch:
         self._look()  # with other modes
         return False
 
+    def _inside(self) -> list[Module]:
+        return [module for root in self._roots for _, module in root.named_modules()]
+
     def _look(self) -> None:
         self._seen = [_copied(attributes, quick=True) for attributes in self._attributes]
         self.modes = tuple([attributes.get("training", True) for attributes in self._attributes])
 
     def _differs(self) -> bool:
-        modules = [module for _, module in self._model.named_modules()]
+        modules = self._inside()
         return len(modules) != len(self._modules) or not all(
             module is seen and _options(module) == options
             for module, (seen, options) in zip(modules, self._modules, strict=True)
