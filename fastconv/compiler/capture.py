@@ -91,7 +91,7 @@ class Symbol:
         return self
 
     def __getattr__(self, name: str) -> Any:
-        raise UnsupportedError(f"compile: a step may not use `{name}` of its arrays; {_ADVICE}")
+        raise UnsupportedError(f"compile: a step may not use `{name}` of its arrays; {ADVICE}")
 
     def __getitem__(self, key: Any) -> Symbol:
         """As NumPy's, for numbers and slices."""
@@ -99,21 +99,21 @@ class Symbol:
         return self.recorder.note("pick", (self,), [(shape, self.dtype)], {"key": key})[0]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise UnsupportedError(f"compile: a step may not set elements of its arrays; {_ADVICE}")
+        raise UnsupportedError(f"compile: a step may not set elements of its arrays; {ADVICE}")
 
     def __bool__(self) -> bool:
-        raise UnsupportedError(f"compile: a step may not depend on values; {_ADVICE}")
+        raise UnsupportedError(f"compile: a step may not depend on values; {ADVICE}")
 
     __float__ = __int__ = __iter__ = __len__ = __array__ = __bool__
 
     def _compare(self, other: Any) -> Any:
-        raise UnsupportedError(f"compile: a step may not compare its arrays' values; {_ADVICE}")
+        raise UnsupportedError(f"compile: a step may not compare its arrays' values; {ADVICE}")
 
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _compare
     __hash__ = object.__hash__
 
 
-_ADVICE = "run it without compiling (--eager on the command line)"
+ADVICE = "run it without compiling (--eager on the command line)"
 
 
 class Recorder(Backend):
@@ -183,15 +183,15 @@ class Recorder(Backend):
     def asarray(self, a: Any, dtype: Any = None) -> Any:
         if isinstance(a, Symbol):
             if dtype is not None and a.dtype != dtype:
-                raise UnsupportedError(f"compile: a step may not convert {a.dtype} to {np.dtype(dtype)}; {_ADVICE}")
+                raise UnsupportedError(f"compile: a step may not convert {a.dtype} to {np.dtype(dtype)}; {ADVICE}")
             return a
         return self.enter(self.target.asarray(a, dtype), "constant")
 
     def to_numpy(self, a: Array) -> Any:
-        raise UnsupportedError(f"compile: a step may not look at values; {_ADVICE}")
+        raise UnsupportedError(f"compile: a step may not look at values; {ADVICE}")
 
     def empty(self, shape: Sequence[int], dtype: Any = "float32") -> Any:
-        raise UnsupportedError(f"compile: a step may not fill arrays piece by piece; {_ADVICE}")
+        raise UnsupportedError(f"compile: a step may not fill arrays piece by piece; {ADVICE}")
 
     def zeros(self, shape: Sequence[int], dtype: Any = "float32") -> Any:
         return self.enter(self.target.zeros(shape, dtype), "constant")

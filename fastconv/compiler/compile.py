@@ -6,6 +6,7 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from threading import Lock
 from typing import Any
 
@@ -15,11 +16,11 @@ from ..autograd.tensor import Tensor
 from ..backends.base import Array, Backend
 from ..backends.precision import get_precision
 from ..backends.winograd import get_winograd
-from ..errors import ArgumentError, UnsupportedError
+from ..errors import ArgumentError, BackendError, UnsupportedError
 from ..nn.module import Buffer, Module
 from ..ops.loss import class_indices, is_one_hot
 from ..optim.optimizer import Optimizer
-from .capture import Recorder, Symbol, recorder
+from .capture import ADVICE, Recorder, Symbol, recorder
 from .fold import fold_batch_norm
 from .fuse import fuse
 from .plan import Call, Plan, Role
@@ -53,6 +54,10 @@ class Compiled:
         kind = "inference" if self.loss is None else "loss" if self.optimizer is None else "training step"
         kind = f"frozen {kind}" if self.frozen else kind
         return f"<compiled {kind} of {type(self.model).__name__}, {len(self._replays)} plans>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+        model, loss, optimizer = deepcopy((self.model, self.loss, self.optimizer), memo)
+        return Compiled(model, loss, optimizer, frozen=self.frozen)  # plans are made again when called
 
     @property
     def plan(self) -> Plan:
@@ -149,6 +154,11 @@ class Compiled:
             with recorded_tensors(self._tensors(), self.model, tape):
                 symbols = [tape.enter(a, "input", name) for a, name in zip(inputs, names, strict=True)]
                 results = self._step(tape, symbols)
+        except BackendError as error:
+            raise UnsupportedError(
+                f"compile: a step may use no tensors but its inputs and the model's parameters and buffers "
+                f"(fc.nn.Buffer(values), set as an attribute, is one); {ADVICE}"
+            ) from error
         finally:
             random.set_state(state)
         entered = tuple(s.value for s in symbols)

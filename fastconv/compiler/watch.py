@@ -9,6 +9,7 @@ from ..autograd.tensor import Tensor
 from ..backends.base import Backend
 from ..errors import FastconvError
 from ..nn.module import Module
+from .capture import Symbol
 
 
 class Watch:
@@ -64,24 +65,27 @@ class Watch:
 
 
 class _Identity:
-    """Stands for a tensor where equality shall mean the same object, and not equal values."""
+    """Stands for a tensor or an array where equality shall mean the same object, and not equal values."""
 
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
+    def __init__(self, values: Any) -> None:
+        self.values = values
 
     def __eq__(self, other: object) -> bool:
-        return other is self.tensor or (isinstance(other, _Identity) and other.tensor is self.tensor)
+        return other is self.values or (isinstance(other, _Identity) and other.values is self.values)
 
     __hash__ = object.__hash__
 
 
 def _copied(value: Any, *, quick: bool) -> Any:
-    """An attribute, of lists and dicts a copy: layers may be added to them later. Tensors become _Identity.
+    """An attribute, of lists and dicts a copy: layers may be added to them later. Tensors and arrays become
+    _Identity.
 
-    quick: tensors of several elements stay, because comparing two different ones raises an error all the same.
+    quick: those of several elements stay, because comparing two different ones raises an error all the same.
     """
-    if isinstance(value, Tensor):
-        return value if quick and value.size != 1 else _Identity(value)
+    if isinstance(value, Symbol):
+        return value
+    if isinstance(value, Tensor) or hasattr(value, "__array_function__"):  # an array of NumPy, of CuPy
+        return value if quick and value.size > 1 else _Identity(value)
     if type(value) in (list, tuple):
         return type(value)(_copied(item, quick=quick) for item in value)
     if type(value) is dict:
@@ -93,5 +97,10 @@ def _options(module: Module) -> dict[str, Any]:
     return {
         name: _copied(value, quick=False)
         for name, value in vars(module).items()
-        if name != "training" and not hasattr(value, "__array_function__")  # an array of NumPy, of CuPy
+        if name != "training" and not _is_recorded(value)
     }
+
+
+def _is_recorded(value: Any) -> bool:
+    """Whether a forward stored this value of its own while a plan was made."""
+    return isinstance(value.data if isinstance(value, Tensor) else value, Symbol)
