@@ -222,6 +222,11 @@ class TestMAPLoss:
         y, labels = self.penalties(rng)
         assert F.map_loss(-y, labels, j=100).item() == pytest.approx(F.cross_entropy(-y, labels).item(), rel=1e-13)
 
+    def test_labels_follow_the_scores_to_their_backend(self, rng):
+        y, labels = self.penalties(rng)
+        elsewhere = fc.tensor(-y).to("reference")
+        assert F.map_loss(elsewhere, labels).item() == pytest.approx(F.map_loss(-y, labels).item(), rel=1e-13)
+
     def test_gradients(self, rng):
         y, labels = self.penalties(rng)
         assert fc.gradcheck(lambda scores: F.map_loss(scores, labels), -y)
@@ -229,4 +234,11 @@ class TestMAPLoss:
     def test_mistakes_are_named(self):
         with pytest.raises(fc.ShapeError, match=r"map_loss: scores must be \(N, classes\), got \(3,\)"):
             F.map_loss(np.zeros(3, "float32"), np.zeros(3, "int64"))
+        scores = np.zeros((2, 3), "float32")
+        for rubbish in ([0, 3], np.array([9, 0])):  # a device's labels are not waited for
+            with fc.use("cpu"), pytest.raises(fc.ArgumentError, match="map_loss: labels must be from 0 to 2, got"):
+                F.map_loss(scores, rubbish)
+        for labels in (np.eye(4)[[0, 3]], np.eye(2), [0, 1, 2]):
+            with pytest.raises(fc.ShapeError, match=r"map_loss: one label per row .* scores \(2, 3\), labels"):
+                F.map_loss(scores, labels)
         assert repr(nn.MAPLoss()) == "MAPLoss(j=0.1)"

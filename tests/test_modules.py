@@ -114,6 +114,28 @@ class TestWhatBelongsToAModule:
         for twin in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
             np.testing.assert_array_equal(twin(x).numpy(), model(x).numpy())
 
+    def test_a_pickled_model_trains_on_with_its_optimizer(self, rng):
+        """Beside new tensors of the same backend, the weights laid out as its kernels take them."""
+        x, t = rng.standard_normal((3, 2, 6, 6)).astype("float32"), np.array([0, 3, 1])
+        model = nn.Sequential(nn.Flatten(), nn.Linear(72, 72), Unflatten(), nn.Conv2d(2, 4, 3), nn.GlobalAvgPool2d())
+        optimizer = fc.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+        def step(model, optimizer):
+            optimizer.zero_grad()
+            loss = fc.functional.cross_entropy(model(fc.tensor(x)).reshape(3, 4), t)
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        step(model, optimizer)
+        twins = pickle.loads(pickle.dumps((model, optimizer)))
+        assert [step(*twins) for _ in range(3)] == [step(model, optimizer) for _ in range(3)]
+
+
+class Unflatten(nn.Module):
+    def forward(self, x):
+        return x.reshape(-1, 2, 6, 6)
+
 
 class TestMistakes:
     def test_the_layer_that_failed_is_noted_by_its_name(self):

@@ -335,7 +335,7 @@ class TestEnsemble:
         ensemble.eval()
         assert not ensemble.networks[0].training
 
-    @pytest.mark.parametrize("given", [[], [fc.nn.ReLU], [3]])
+    @pytest.mark.parametrize("given", [[], [fc.nn.ReLU], [3], 3, fc.nn.ReLU(), fc.nn.Sequential(fc.nn.ReLU())])
     def test_something_else_than_networks_is_refused(self, given):
         with pytest.raises(fc.ArgumentError, match="Ensemble: takes a list of one or more networks"):
             fc.models.Ensemble(given)

@@ -143,6 +143,13 @@ class TestParamGroups:
             g["lr"] = 0.05
         assert optimizer.lr == optimizer.param_groups[0]["lr"] == 0.05
 
+    def test_a_group_that_was_kept_follows_the_schedule(self, optimizer):
+        (group,) = optimizer.param_groups
+        optim.StepLR(optimizer, 1, gamma=0.5).step()
+        assert group["lr"] == 0.05
+        group.update(lr=0.2, momentum=0.5)
+        assert (optimizer.lr, optimizer.momentum) == (0.2, 0.5)
+
     def test_what_cannot_be_set(self, optimizer):
         with pytest.raises(fc.ArgumentError, match="'rate' cannot be set; what can is lr, weight_decay, momentum"):
             optimizer.param_groups[0]["rate"] = 1

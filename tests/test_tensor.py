@@ -73,6 +73,32 @@ def test_whole_numbers_among_themselves_stay_whole():
     assert fc.tensor(np.array([200, 200], "uint8")).sum().item() == 400
 
 
+def test_numbers_that_bytes_cannot_hold_make_whole_numbers_of_64_bits():
+    t = fc.tensor(np.array([1, 200], "uint8"))
+    assert [y.tolist() for y in (-t, t - 300, 300 - t)] == [[-1, -200], [-299, -100], [299, 100]]
+    assert [y.tolist() for y in (t > -1, t == 456, t != [1, -56])] == [[True] * 2, [False] * 2, [False, True]]
+    assert (t + 1).dtype == "uint8"
+
+
+@pytest.mark.parametrize("exponent", [np.float64(2), np.array(2.0), np.int64(2), 2, 2.0])
+def test_a_power_keeps_the_type_of_fractions(exponent):
+    y = fc.tensor([1.0, 3.0]) ** exponent
+    assert (y.dtype, y.tolist()) == (np.dtype("float32"), [1.0, 9.0])
+
+
+def test_a_root_or_a_negative_power_of_whole_numbers_is_float32():
+    t = fc.tensor([1, 4])
+    for y, expected in ((t**0.5, [1.0, 2.0]), (t**-1, [1.0, 0.25])):
+        assert (y.dtype, y.tolist()) == (np.dtype("float32"), expected)
+    assert (t**2).dtype == "int64"
+
+
+@pytest.mark.parametrize("exponent", [fc.tensor([1.0, 2.0]), [1, 2], np.ones(2), "2", None])
+def test_a_power_takes_one_number(exponent):
+    with pytest.raises(fc.ArgumentError, match="power: the exponent must be a number, got"):
+        fc.tensor([1.0, 2.0]) ** exponent
+
+
 def test_bytes_of_a_picture_over_255_are_float32():
     """The lectures' `data.transpose(0, 3, 1, 2) / 255.` of CIFAR-10's bytes."""
     data = np.arange(2 * 4 * 4 * 3, dtype="uint8").reshape(2, 4, 4, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -164,6 +165,11 @@ class Power(Function):
     name = "power"
 
     def forward(self, be: Backend, a: Array, *, exponent: float) -> Array:
+        if not isinstance(exponent, Real | np.ndarray) or np.ndim(exponent):
+            raise ArgumentError(f"power: the exponent must be a number, got {type(exponent).__name__}")
+        exponent = np.asarray(exponent).item()  # NumPy's own numbers would decide on the result's type
+        if a.dtype.kind != "f" and (isinstance(exponent, float) or exponent < 0):
+            a = be.asarray(a, "float32")
         self.save(a, exponent)
         return be.asarray(a**exponent)
 
@@ -256,9 +262,17 @@ def _constant_type(dtype: Any, value: Any) -> Any:
     """The type of `value` as a constant beside elements of `dtype`."""
     if dtype.kind == "f":
         return dtype
-    if not hasattr(value, "dtype"):
-        return "float32" if np.asarray(value).dtype.kind == "f" else "int64" if dtype.kind == "b" else dtype
-    return value.dtype
+    if hasattr(value, "dtype"):
+        return value.dtype
+    values = np.asarray(value)
+    if values.dtype.kind == "f":
+        return "float32"
+    if dtype.kind == "b":
+        return "int64"
+    if values.dtype.kind not in "iu" or not values.size:
+        return dtype
+    limits = np.iinfo(dtype)
+    return dtype if limits.min <= values.min() and values.max() <= limits.max else "int64"
 
 
 def require_broadcast(op: str, a: Array, b: Array) -> None:

@@ -120,6 +120,10 @@ class Tensor(Comparisons):
             setattr(twin, name, self.data.copy(order="K") if name == "data" else deepcopy(value, memo))
         return twin
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.data = self.backend.asarray(self.data)  # pickles forget the layout
+
     def detach(self) -> Tensor:
         """The same values, cut off from how they were made."""
         return Tensor(self.data, self.backend)

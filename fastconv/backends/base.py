@@ -59,6 +59,11 @@ class Backend(ABC):
     def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
         return self  # a copied network computes on the same device
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        from .select import get  # which knows every backend, this one too
+
+        return get, (self.name,)  # so does one from a pickle
+
     # Device ---------------------------------------------------------------------------------------------------------
 
     @abstractmethod

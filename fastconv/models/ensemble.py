@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Ensemble(Module):
 
     def __init__(self, networks: Sequence[Module]) -> None:
         super().__init__()
-        self.networks = list(networks)
+        self.networks = list(networks) if isinstance(networks, Iterable) and not isinstance(networks, Module) else []
         if not self.networks or not all(isinstance(network, Module) for network in self.networks):
             raise ArgumentError(f"Ensemble: takes a list of one or more networks, got {networks!r:.80}")
 

@@ -77,11 +77,18 @@ def map_loss(scores: Any, labels: Any, j: float = 0.1) -> Tensor:
     LeCun, Bottou, Bengio & Haffner, Proceedings of the IEEE 86(11), 1998, equation 9, which says of j only that it is
     positive. Without the second term it is their equation 8; with a large j it is cross_entropy(scores, labels).
     """
-    scores = as_tensor(scores)
+    scores, labels = as_tensors(scores, labels)
     if scores.ndim != 2:
         raise ShapeError(f"map_loss: scores must be (N, classes), got {scores.shape}")
+    if labels.shape not in (scores.shape, scores.shape[:1]):
+        raise ShapeError(
+            f"map_loss: one label per row or one-hot rows are needed, scores {scores.shape}, labels {labels.shape}"
+        )
+    labels, classes = class_indices(labels), scores.shape[1]
+    if isinstance(labels.data, np.ndarray) and (labels.data >= classes).any():  # rubbish is nobody's label
+        raise ArgumentError(f"map_loss: labels must be from 0 to {classes - 1}, got {labels.data.max()}")
     rubbish = scores.constant(np.full((scores.shape[0], 1), -j))
-    return cross_entropy(concat([scores, rubbish], axis=1), class_indices(labels))
+    return cross_entropy(concat([scores, rubbish], axis=1), labels)
 
 
 def softmax(x: Any) -> Tensor:

@@ -34,6 +34,11 @@ class Optimizer:
             slot: [p.backend.zeros(p.shape, p.dtype) for p in self.params] for slot in self.slots
         }
 
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        vars(self).update(attributes)
+        for slot, arrays in self.state.items():
+            self.state[slot] = [self.backend.asarray(a) for a in arrays]  # pickles forget the layout
+
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value}" for name, value in self._options().items())
         return f"{type(self).__name__}(of {len(self.params)} parameters, {options}; {self.steps} steps done)"
@@ -111,6 +116,13 @@ class ParamGroup(dict[str, Any]):
     def __init__(self, optimizer: Optimizer, options: Mapping[str, Any]) -> None:
         super().__init__(params=optimizer.params, **options)
         self._optimizer = optimizer
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self._optimizer, name) if name in self else super().__getitem__(name)
+
+    def update(self, *others: Any, **values: Any) -> None:
+        for name, value in dict(*others, **values).items():
+            self[name] = value
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name not in self or name == "params":
