@@ -1,11 +1,15 @@
 """Compiled models whose layers keep arrays and tensors of their own, and models that keep a compiled one."""
 
 import copy
+import itertools
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv.backends import select
 
 X = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
 
@@ -93,3 +97,26 @@ def test_a_copied_model_has_a_compiled_one_of_its_own(frozen):
     np.testing.assert_allclose(twin.predict(X).numpy(), twin(X).numpy(), rtol=1e-5)
     assert twin.predict.model is twin
     np.testing.assert_array_equal(model.predict(X).numpy(), before)
+
+
+def test_compiled_models_of_one_network_may_be_made_in_several_threads():
+    """While a plan is made the network's tensors stand for others, which no other plan may take for its own."""
+    model = fc.nn.Sequential(fc.nn.Linear(3, 8), fc.nn.ReLU(), fc.nn.Linear(8, 2))
+    rows = [X[:n] for n in (1, 2, 3, 4)]
+
+    def made(_):
+        predict = fc.compile(model)
+        for x in rows:
+            predict.prepare(x)
+        return predict
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            predictions = list(pool.map(made, range(8)))
+    finally:
+        sys.setswitchinterval(switch)
+    assert all(p.backend is select.current() for p in model.parameters())
+    for predict, x in itertools.product(predictions, rows):
+        np.testing.assert_allclose(predict(x).numpy(), model(x).numpy(), rtol=1e-5, atol=1e-6)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any
 
 from .. import random
@@ -29,6 +29,11 @@ from .replay import Replay
 from .watch import Watch
 
 PLANS = 8  # input shapes kept; the one not used for longest is dropped
+_NO_OTHER_TENSORS = (
+    "compile: a step may use no tensors but its inputs and the model's parameters and buffers "
+    f"(fc.nn.Buffer(values), set as an attribute, is one); {ADVICE}"
+)
+_making = RLock()  # while a plan is made, its model's tensors are symbols: other plans, of other threads, wait
 
 
 class Compiled:
@@ -128,11 +133,14 @@ class Compiled:
 
     def _ready(self, arrays: tuple[Any, ...]) -> tuple[Replay, tuple[Array, ...]]:
         """The plan for these arrays, made now where there is none, and they as the backend has them."""
+        with _making:
+            return self._found_or_made(arrays)
+
+    def _found_or_made(self, arrays: tuple[Any, ...]) -> tuple[Replay, tuple[Array, ...]]:
         watch = self._watched()
         inputs = self._inputs(watch.backend, arrays)
         key = (*[(a.shape, a.dtype) for a in inputs], get_precision(), get_winograd(), watch.modes)
-        replay = self._replays.get(key)
-        if replay is None:
+        if (replay := self._replays.get(key)) is None:
             replay = self._replays[key] = self._capture(watch.backend, inputs)
             while len(self._replays) > PLANS:
                 self._replays.popitem(last=False)
@@ -148,17 +156,13 @@ class Compiled:
 
     def _capture(self, be: Backend, inputs: tuple[Array, ...]) -> Replay:
         names = self._names(len(inputs))
-        tape = recorder(be)
-        state = random.get_state()
+        tape, state = recorder(be), random.get_state()
         try:
             with recorded_tensors(self._tensors(), self.model, tape):
                 symbols = [tape.enter(a, "input", name) for a, name in zip(inputs, names, strict=True)]
                 results = self._step(tape, symbols)
         except BackendError as error:
-            raise UnsupportedError(
-                f"compile: a step may use no tensors but its inputs and the model's parameters and buffers "
-                f"(fc.nn.Buffer(values), set as an attribute, is one); {ADVICE}"
-            ) from error
+            raise UnsupportedError(_NO_OTHER_TENSORS) from error
         finally:
             random.set_state(state)
         entered = tuple(s.value for s in symbols)
