@@ -16,6 +16,7 @@ from .nn.module import Module
 from .tensor_files import Arrays, Path_, malformed
 
 FORMAT = "fastconv-model-1"
+RUN_FORMAT = "fastconv-run-1"  # of training's checkpoints
 
 M = TypeVar("M", bound=Module)
 
@@ -65,6 +66,11 @@ def load(model: Any, path: Path_ | None = None) -> Module:
         raise ArgumentError("load: give a model and a path, or a path alone")
     path = Path(path)
     arrays, metadata = read_arrays(path)
+    if metadata.get("format") == RUN_FORMAT:
+        raise DataError(
+            f"{path}: holds a training run, not a network; end it with --resume (or fit(..., resume=True)) "
+            "and take the network's own file, model.safetensors of `fastconv train`"
+        )
     if metadata.get("format") != FORMAT:
         raise malformed(path, f"its format is {metadata.get('format')!r}, not {FORMAT!r}")
     if model is None:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import fastconv as fc
 from fastconv.backends import select
 from fastconv.cli.app import COMMANDS, app
+from fastconv.cli.arguments import constructor_options
 from fastconv.cli.images import read_image
 from fastconv.cli.recipes import IMAGES, RECIPES, make_optimizer, network_of
 
@@ -302,6 +303,17 @@ def test_summary_of_a_name_a_shape_and_a_file(saved):
         "summary", "lenet5", "--input", "3,32,32", "--option", "channels=[32,64]", "--option", "pooling=max"
     )
     assert f"{sum(p.size for p in saved[1].parameters()):,}" in run("summary", saved[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("False", False), ("false", False), ("True", True), ("None", None), ("0.5", 0.5), ("max", "max"), ("'max'", "max"),
+        ('{"pad": 1}', {"pad": 1}), ("{'pad': 1}", {"pad": 1}), ("(1, 2)", (1, 2)), ("[1", "[1"), ("a=b", "a=b"), ("", ""),
+    ],
+)  # fmt: skip
+def test_options_are_read_as_json_or_python_writes_them(text, value):
+    assert constructor_options([f"weight-init={text}"]) == {"weight_init": value}
 
 
 def test_plan_of_a_step_and_of_a_prediction(tmp_path):

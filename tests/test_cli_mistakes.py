@@ -28,6 +28,9 @@ def in_own_folder(tmp_path, monkeypatch):
             "lenet5 has no option luck; its options are input_dim, output_size",
         ),
         (["summary", "lenet5", "--option", "channels=[6,1.5]"], "LeNet5: channels must be"),
+        (["summary", "alexnet", "--option", "lrn=off"], "AlexNet: lrn must be True or False, got 'off'"),
+        (["summary", "googlenet", "--option", "lrn=1"], "GoogLeNet: lrn must be True or False, got 1"),
+        (["train", "linear", "--option", "input_dim=[1,9,9]"], r"digits has images of \(1, 8, 8\) C,H,W, the network"),
         (
             ["summary", "none.safetensors"],
             "there is no network or file 'none.safetensors'; the networks are simple_conv",
@@ -94,3 +97,13 @@ def test_tune_keeps_what_it_measured_before_ctrl_c(monkeypatch, tmp_path):
     assert result.exit_code == 0, result.output
     assert "stopped: what was measured so far counts" in result.stderr
     assert len(remembered) == 2
+
+
+def test_a_checkpoint_is_no_network():
+    pytest.importorskip("sklearn")
+    train = ["train", "linear", "--limit", "50", "--epochs", "1", "--backend", "reference", "--out", "run"]
+    assert CliRunner().invoke(app, train).exit_code == 0
+    result = CliRunner().invoke(app, ["summary", "run/checkpoints/checkpoint-000001.safetensors"])
+    assert result.exit_code == 1
+    assert "holds a training run, not a network; end it with --resume" in result.stderr
+    assert "model.safetensors" in result.stderr

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +30,7 @@ Option = Annotated[
 
 
 def constructor_options(given: Sequence[str] | None) -> dict[str, Any]:
-    """Every NAME=VALUE, the value read as JSON where it is some, else as text.
+    """Every NAME=VALUE, the value read as JSON or as Python writes it (False, {'pad': 1}), else as text.
 
     Raises:
         ArgumentError: there is no = in one.
@@ -38,11 +40,15 @@ def constructor_options(given: Sequence[str] | None) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise ArgumentError(f"--option takes NAME=VALUE, got {text!r}")
-        try:
-            found[name.replace("-", "_")] = json.loads(value)
-        except ValueError:
-            found[name.replace("-", "_")] = value
+        found[name.replace("-", "_")] = _value(value)
     return found
+
+
+def _value(text: str) -> Any:
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return read(text)
+    return text
 
 
 def input_shape(text: str) -> tuple[int, ...]:

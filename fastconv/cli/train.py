@@ -55,6 +55,7 @@ def train(
     from .. import data as sets
     from .. import random
     from ..backends import select
+    from ..errors import ArgumentError
     from ..models import build
     from ..training import Trainer, evaluate
     from .recipes import make_loss, make_optimizer, make_schedule, make_transform, recipe
@@ -67,6 +68,10 @@ def train(
     random.manual_seed(seed)
     from_data = {"input_dim": list(x.shape[1:]), "output_size": len(sets.classes(data))}
     network = build(model, from_data | chosen.options | constructor_options(option))
+    if tuple(network.config["input_dim"]) != x.shape[1:]:
+        raise ArgumentError(
+            f"{data} has images of {x.shape[1:]} C,H,W, the network takes {network.config['input_dim']}"
+        )
     optimizer = optimizer or chosen.optimizer
     if lr is None and optimizer.lower() == chosen.optimizer:
         lr = chosen.lr

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import ArgumentError
 from ..geometry import whole_number
 from ..nn import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU, init
-from .lecture_interface import LectureNetwork, start, whole_numbers
+from .lecture_interface import LectureNetwork, start, true_or_false, whole_numbers
 from .sizes import maps_after, scaled
 
 
@@ -39,7 +39,7 @@ class AlexNet(LectureNetwork):
         if whole_number("AlexNet", "groups", groups) < 1:
             raise ArgumentError(f"AlexNet: groups must be at least 1, got {groups}")
         self.config = {
-            "input_dim": [C, H, W], "output_size": output_size, "stride": stride, "groups": groups, "lrn": lrn,
+            "input_dim": [C, H, W], "output_size": output_size, "stride": stride, "groups": groups, "lrn": true_or_false("AlexNet", "lrn", lrn),
             "width": width, "dropout": dropout,
         }  # fmt: skip
         N1, N3, N5, N6, N7 = scaled("AlexNet", width, (96, 256, 384, 384, 256), multiple_of=groups)

@@ -8,7 +8,7 @@ from ..autograd.tensor import Tensor
 from ..functional import concat, relu
 from ..nn import Conv2d, Dropout, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, Module, ReLU, init
 from .alexnet import local_response_norm
-from .lecture_interface import LectureNetwork, start, whole_numbers
+from .lecture_interface import LectureNetwork, start, true_or_false, whole_numbers
 from .sizes import maps_after, scaled
 
 # Table 1 of the paper: the six kernel counts of each inception module.
@@ -84,7 +84,7 @@ class GoogLeNet(LectureNetwork):
         self.config = {
             "input_dim": [C, H, W],
             "output_size": output_size,
-            "lrn": lrn,
+            "lrn": true_or_false("GoogLeNet", "lrn", lrn),
             "width": width,
             "dropout": dropout,
         }

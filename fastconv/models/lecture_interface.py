@@ -82,6 +82,17 @@ def whole_numbers(network: str, option: str, value: Any, axes: str) -> tuple[int
     return numbers
 
 
+def true_or_false(network: str, option: str, value: Any) -> bool:
+    """A constructor's option that is on or off.
+
+    Raises:
+        ArgumentError: it is neither; "off" would count as true.
+    """
+    if not isinstance(value, bool):
+        raise ArgumentError(f"{network}: {option} must be True or False, got {value!r}")
+    return value
+
+
 def start(layer: Any, first_weights: Callable[[tuple[int, ...]], Any]) -> None:
     """Give a layer its first values: weights drawn by `first_weights(shape)`, zeros for the bias if it has one."""
     if init.is_unset():

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoint import RUN_FORMAT
 from ..errors import DataError
 from ..tensor_files import Arrays, Path_, malformed, read_tensors, write_tensors
 
-FORMAT = "fastconv-run-1"
 KEEP = 2
 _NAME = re.compile(r"checkpoint-(\d{6,})\.safetensors")
 
@@ -53,7 +53,7 @@ class Checkpoints:
             raise DataError(f"{self.folder}: cannot be made: {error.strerror or error}") from error
         earlier = self.paths()
         path = self.folder / f"checkpoint-{_number(earlier[-1]) + 1 if earlier else 1:06}.safetensors"
-        write_tensors(path, arrays, {"format": FORMAT, "sha256": _checksum(arrays)})
+        write_tensors(path, arrays, {"format": RUN_FORMAT, "sha256": _checksum(arrays)})
         self._kept = [*self._kept, path][-KEEP:]
         for old in earlier:
             if old not in self._kept:
@@ -94,8 +94,8 @@ def _number(path: Path) -> int:
 
 def _read(path: Path) -> RunState:
     arrays, metadata = read_tensors(path)
-    if metadata.get("format") != FORMAT:
-        raise malformed(path, f"its format is {metadata.get('format')!r:.40}, not {FORMAT!r}")
+    if metadata.get("format") != RUN_FORMAT:
+        raise malformed(path, f"its format is {metadata.get('format')!r:.40}, not {RUN_FORMAT!r}")
     if metadata.get("sha256") != _checksum(arrays):
         raise malformed(path, "its checksum does not agree with its contents")
     try:
