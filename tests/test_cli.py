@@ -308,8 +308,9 @@ def test_summary_of_a_name_a_shape_and_a_file(saved):
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("False", False), ("false", False), ("True", True), ("None", None), ("0.5", 0.5), ("max", "max"), ("'max'", "max"),
-        ('{"pad": 1}', {"pad": 1}), ("{'pad': 1}", {"pad": 1}), ("(1, 2)", (1, 2)), ("[1", "[1"), ("a=b", "a=b"), ("", ""),
+        ("False", False), ("false", False), ("True", True), ("None", None), ("0.5", 0.5), ("max", "max"),
+        ("'max'", "max"), ('{"pad": 1}', {"pad": 1}), ("{'pad': 1}", {"pad": 1}), ("(1, 2)", (1, 2)), ("[1", "[1"),
+        ("a=b", "a=b"), ("", ""),
     ],
 )  # fmt: skip
 def test_options_are_read_as_json_or_python_writes_them(text, value):

@@ -30,6 +30,7 @@ def in_own_folder(tmp_path, monkeypatch):
         (["summary", "lenet5", "--option", "channels=[6,1.5]"], "LeNet5: channels must be"),
         (["summary", "alexnet", "--option", "lrn=off"], "AlexNet: lrn must be True or False, got 'off'"),
         (["summary", "googlenet", "--option", "lrn=1"], "GoogLeNet: lrn must be True or False, got 1"),
+        (["summary", "alexnet", "--option", "dropout=half"], "Dropout: p must be at least 0 and below 1, got 'half'"),
         (["train", "linear", "--option", "input_dim=[1,9,9]"], r"digits has images of \(1, 8, 8\) C,H,W, the network"),
         (
             ["summary", "none.safetensors"],

@@ -68,10 +68,9 @@ def train(
     random.manual_seed(seed)
     from_data = {"input_dim": list(x.shape[1:]), "output_size": len(sets.classes(data))}
     network = build(model, from_data | chosen.options | constructor_options(option))
-    if tuple(network.config["input_dim"]) != x.shape[1:]:
-        raise ArgumentError(
-            f"{data} has images of {x.shape[1:]} C,H,W, the network takes {network.config['input_dim']}"
-        )
+    shape = tuple(network.config["input_dim"])
+    if shape != x.shape[1:]:
+        raise ArgumentError(f"{data} has images of {x.shape[1:]} C,H,W, the network takes {shape}")
     optimizer = optimizer or chosen.optimizer
     if lr is None and optimizer.lower() == chosen.optimizer:
         lr = chosen.lr

@@ -39,8 +39,8 @@ class AlexNet(LectureNetwork):
         if whole_number("AlexNet", "groups", groups) < 1:
             raise ArgumentError(f"AlexNet: groups must be at least 1, got {groups}")
         self.config = {
-            "input_dim": [C, H, W], "output_size": output_size, "stride": stride, "groups": groups, "lrn": true_or_false("AlexNet", "lrn", lrn),
-            "width": width, "dropout": dropout,
+            "input_dim": [C, H, W], "output_size": output_size, "stride": stride, "groups": groups,
+            "lrn": true_or_false("AlexNet", "lrn", lrn), "width": width, "dropout": dropout,
         }  # fmt: skip
         N1, N3, N5, N6, N7 = scaled("AlexNet", width, (96, 256, 384, 384, 256), multiple_of=groups)
         F9, F10 = scaled("AlexNet", width, (4096, 4096))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 from ..autograd.tensor import Tensor
@@ -18,8 +19,8 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise ArgumentError(f"Dropout: p must be at least 0 and below 1, got {p}")
+        if not isinstance(p, Real) or not 0 <= p < 1:
+            raise ArgumentError(f"Dropout: p must be at least 0 and below 1, got {p!r}")
         self.p = p
 
     def forward(self, x: Any) -> Tensor:
