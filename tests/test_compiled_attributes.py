@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -88,14 +89,16 @@ def test_evaluation_and_training_run_eagerly_where_a_model_keeps_a_tensor():
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_copied_model_has_a_compiled_one_of_its_own(frozen):
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copied_model_has_a_compiled_one_of_its_own(copied, frozen):
     model = fc.nn.Sequential(fc.nn.Linear(3, 2), fc.nn.BatchNorm1d(2)).eval()
     model.predict = fc.compile(model, frozen=frozen)
     before = model.predict(X).numpy().copy()
-    twin = copy.deepcopy(model)
+    twin = copied(model)
     twin[0].weight.data[...] = 0
     np.testing.assert_allclose(twin.predict(X).numpy(), twin(X).numpy(), rtol=1e-5)
     assert twin.predict.model is twin
+    assert twin.predict.frozen is frozen
     np.testing.assert_array_equal(model.predict(X).numpy(), before)
 
 

@@ -264,3 +264,13 @@ def test_memory_that_is_filled_once_is_nobody_elses():
     arrays.append(scratch("some memory", (4,), "float32"))
     assert len({a.ctypes.data for a in arrays}) == 3
     assert not blocks
+
+
+def test_a_variance_out_of_range_gives_what_it_gives_unfrozen_without_a_warning():
+    model = fc.nn.Sequential(fc.nn.Conv2d(3, 4, 3), fc.nn.BatchNorm2d(4, eps=0.0)).eval()
+    model[1].running_var.data[...] = fc.tensor(np.float32([0, -1, np.inf, np.nan])).data
+    x = images(2)
+    with np.errstate(all="ignore"):
+        wanted = fc.compile(model)(x).numpy()
+    given = fc.compile(model, frozen=True)(x).numpy()
+    np.testing.assert_array_equal(np.isfinite(given), np.isfinite(wanted))

@@ -6,7 +6,7 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
+from functools import partial
 from threading import Lock, RLock
 from typing import Any
 
@@ -60,9 +60,8 @@ class Compiled:
         kind = f"frozen {kind}" if self.frozen else kind
         return f"<compiled {kind} of {type(self.model).__name__}, {len(self._replays)} plans>"
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
-        model, loss, optimizer = deepcopy((self.model, self.loss, self.optimizer), memo)
-        return Compiled(model, loss, optimizer, frozen=self.frozen)  # plans are made again when called
+    def __reduce__(self) -> tuple[Any, ...]:  # copied and pickled without plans, which are made again when called
+        return partial(Compiled, frozen=self.frozen), (self.model, self.loss, self.optimizer)
 
     @property
     def plan(self) -> Plan:

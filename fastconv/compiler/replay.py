@@ -42,8 +42,9 @@ class Replay:
 
     def refresh(self) -> None:
         """Compute what is computed once, from the parameters' values of now."""
-        for call in self._once:
-            call()
+        with np.errstate(all="ignore"):  # a variance of 0 gives infinity, as in the kernels, without a warning
+            for call in self._once:
+                call()
 
     def run(self, inputs: tuple[Array, ...]) -> list[Array]:
         """The step on these inputs."""
