@@ -21,7 +21,7 @@ class Dropout(Module):
         super().__init__()
         if not isinstance(p, Real) or not 0 <= p < 1:
             raise ArgumentError(f"Dropout: p must be at least 0 and below 1, got {p!r}")
-        self.p = p
+        self.p: float = p
 
     def forward(self, x: Any) -> Tensor:
         return dropout(x, self.p, self.training)
