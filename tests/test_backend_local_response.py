@@ -201,3 +201,9 @@ class TestCompiled:
             return value.item()
 
         return [eager() for _ in range(6)]
+
+
+@pytest.mark.parametrize("option", ["alpha", "beta", "k"])
+def test_options_that_are_no_numbers_are_refused(option):
+    with pytest.raises(fc.ArgumentError, match="alpha, beta and k must be numbers"):
+        fc.nn.LocalResponseNorm(3, **{option: "a"})

@@ -80,6 +80,8 @@ class TestSubsampling2d:
         assert repr(layer) == "Subsampling2d(6, kernel_size=2, stride=2)"
 
     def test_mistakes_are_named(self):
+        with pytest.raises(fc.DTypeError, match="weights are float32 or float64, got dtype='float16'"):
+            nn.Subsampling2d(3, dtype="float16")
         with pytest.raises(fc.ArgumentError, match="channels and kernel_size must be at least 1, got 0 and 2"):
             nn.Subsampling2d(0)
         with pytest.raises(fc.ShapeError, match="4"):
@@ -193,6 +195,13 @@ class TestRBF:
     def test_mistakes_are_named(self):
         with pytest.raises(fc.ShapeError, match=r"\(out_features, in_features\), \(3, 7\), got \(7, 3\)"):
             nn.RBF(7, 3, np.zeros((7, 3)))
+        with pytest.raises(fc.ArgumentError, match=r"RBF: centers must be an array of numbers of shape \(2, 3\)"):
+            nn.RBF(3, 2, [[1, 2, 3], [4, 5]])
+        with pytest.raises(fc.DTypeError, match="weights are float32 or float64, got dtype='float16'"):
+            nn.RBF(3, 2, np.zeros((2, 3)), dtype="float16")
+        for x in (np.zeros(3, "float32"), np.zeros((1, 4), "float32")):
+            with pytest.raises(fc.ShapeError, match=r"RBF: x must be \(N, 3\), got shape"):
+                nn.RBF(3, 2)(x)
         with pytest.raises(fc.ArgumentError, match="both sizes must be at least 1, got 0 and 3"):
             nn.RBF(0, 3)
 

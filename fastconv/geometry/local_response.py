@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 from ..errors import ArgumentError
 from .options import whole_number
@@ -33,6 +34,8 @@ class LocalResponse:
         object.__setattr__(self, "size", whole_number(op, "size", self.size))
         if self.size < 1:
             raise ArgumentError(f"{op}: size, the channels of a window, must be at least 1  ({seen})")
+        if not all(isinstance(number, Real) for number in (self.alpha, self.beta, self.k)):
+            raise ArgumentError(f"{op}: alpha, beta and k must be numbers  ({seen})")
         if not (0 <= self.alpha < math.inf and 0 < self.beta < math.inf and SMALLEST <= self.k < math.inf):
             raise ArgumentError(
                 f"{op}: alpha must be at least 0, beta above 0 and k at least {SMALLEST:.2g}, all finite  ({seen})"

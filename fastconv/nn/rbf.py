@@ -32,12 +32,18 @@ class RBF(Module):
         if centers is None:
             self.centers = Parameter(np.where(init.uniform(shape, 1, dtype) < 0, -1, 1).astype(dtype or "float32"))
         else:
-            self.centers = Buffer(np.asarray(centers, dtype or "float32"))
+            kind = init.zeros((), dtype).dtype
+            try:
+                self.centers = Buffer(np.asarray(centers, kind))
+            except (TypeError, ValueError) as error:
+                raise ArgumentError(f"RBF: centers must be an array of numbers of shape {shape}: {error}") from None
         if self.centers.shape != shape:
             raise ShapeError(f"RBF: centers must be (out_features, in_features), {shape}, got {self.centers.shape}")
 
     def forward(self, x: Any) -> Tensor:
         x, w = as_tensors(x, self.centers)
+        if x.ndim != 2 or x.shape[1] != w.shape[1]:
+            raise ShapeError(f"RBF: x must be (N, {w.shape[1]}), got shape {x.shape}")
         # |x - w|^2 = |x|^2 - 2 x.w + |w|^2
         return (x * x).sum(1, keepdims=True) - linear(x, w) * 2.0 + (w * w).sum(1)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..autograd.tensor import Tensor
 from ..errors import ArgumentError
 from ..geometry import Size2, pair, whole_number
 from ..ops.conv2d import conv2d
 from ..ops.pool2d import avg_pool2d
+from . import init
 from .module import Module, Parameter
 
 
@@ -34,8 +33,8 @@ class Subsampling2d(Module):
             )
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.window = KH * KW
-        self.weight = Parameter(np.full(self.channels, 1 / self.window, dtype or "float32"))
-        self.bias = Parameter(np.zeros(self.channels, dtype or "float32"))
+        self.weight = Parameter(init.ones((self.channels,), dtype) / self.window)
+        self.bias = Parameter(init.zeros((self.channels,), dtype))
 
     def forward(self, x: Any) -> Tensor:
         means = avg_pool2d(x, self.kernel_size, self.stride)
