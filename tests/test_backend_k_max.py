@@ -5,6 +5,7 @@ import pytest
 import reference
 from cases import distinct, floats, seeds, whole_numbers
 from checks import assert_exact, is_channels_last, layouts, poisoned, unchanged
+from eager_steps import eager
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -145,15 +146,5 @@ class TestLayer:
             fc.nn.Linear(120, 3),
         )  # fmt: skip
         optimizer, loss = fc.optim.SGD(model.parameters(), lr=0.1), fc.nn.CrossEntropyLoss()
-        if compiled:
-            step = fc.compile(model, loss=loss, optimizer=optimizer)
-            return [float(step(x, t)) for _ in range(5)]
-
-        def eager():
-            value = loss(model(x), t)
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            return value.item()
-
-        return [eager() for _ in range(5)]
+        step = fc.compile(model, loss, optimizer) if compiled else eager(model, loss, optimizer)
+        return [float(step(x, t)) for _ in range(5)]

@@ -5,6 +5,7 @@ import pytest
 import reference
 from cases import floats, seeds
 from checks import assert_exact, assert_within, is_channels_last, layouts, poisoned, unchanged
+from eager_steps import eager
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -189,18 +190,8 @@ class TestCompiled:
             fc.nn.Flatten(), fc.nn.Linear(63, 4),
         )  # fmt: skip
         optimizer, loss = fc.optim.SGD(model.parameters(), lr=0.1), fc.nn.CrossEntropyLoss()
-        if compiled:
-            step = fc.compile(model, loss=loss, optimizer=optimizer)
-            return [float(step(x, t)) for _ in range(6)]
-
-        def eager():
-            value = loss(model(x), t)
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            return value.item()
-
-        return [eager() for _ in range(6)]
+        step = fc.compile(model, loss, optimizer) if compiled else eager(model, loss, optimizer)
+        return [float(step(x, t)) for _ in range(6)]
 
 
 @pytest.mark.parametrize("option", ["alpha", "beta", "k"])

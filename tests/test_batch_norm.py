@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from eager_steps import eager_step
 
 import fastconv as fc
 from fastconv import nn
@@ -32,14 +33,6 @@ def convnet(dtype="float32"):
 def some_batch(n=6, seed=0, dtype="float32"):
     rng = np.random.default_rng(seed)
     return rng.standard_normal((n, 2, 8, 8)).astype(dtype), rng.integers(0, 3, n)
-
-
-def eager_step(model, optimizer, x, t):
-    optimizer.zero_grad()
-    loss = F.cross_entropy(model(x), t)
-    loss.backward()
-    optimizer.step()
-    return loss.item()
 
 
 def assert_same_state(a, b):

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from eager_steps import eager_step
 
 import fastconv as fc
 import fastconv.random
@@ -60,14 +61,6 @@ def twins(make, optimizer="adam"):
 def some_batch(n=5, shape=(2, 8, 8), classes=3, seed=0):
     rng = np.random.default_rng(seed)
     return rng.standard_normal((n, *shape)).astype("float32"), rng.integers(0, classes, n)
-
-
-def eager_step(model, optimizer, x, t):
-    optimizer.zero_grad()
-    loss = F.cross_entropy(model(x), t)
-    loss.backward()
-    optimizer.step()
-    return loss.item()
 
 
 def compiled_step(model, optimizer):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from eager_steps import eager
 
 import fastconv as fc
 from fastconv.backends import select
@@ -34,24 +35,13 @@ NETWORKS = {
 }  # fmt: skip
 
 
-def eager(model, optimizer, loss):
-    def step(x, t):
-        optimizer.zero_grad()
-        value = loss(model(x), t)
-        value.backward()
-        optimizer.step()
-        return value
-
-    return step
-
-
 def train(backend, network, optimizer, compiled):
     """The losses of a few steps and the parameters after them."""
     with fc.use(backend):
         fc.manual_seed(7)
         model = NETWORKS[network]()
         made, loss = OPTIMIZERS[optimizer](model.parameters()), fc.nn.CrossEntropyLoss()
-        step = fc.compile(model, loss=loss, optimizer=made) if compiled else eager(model, made, loss)
+        step = fc.compile(model, loss=loss, optimizer=made) if compiled else eager(model, loss, made)
         rng = np.random.default_rng(8)
         losses = [
             step(rng.random((6, 1, 28, 28), dtype="float32"), rng.integers(0, 10, 6)).item() for _ in range(STEPS)

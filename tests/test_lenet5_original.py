@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from eager_steps import eager
 
 import fastconv as fc
 from fastconv import nn
@@ -92,20 +93,9 @@ class TestTraining:
         x, t = images(20)
         return np.array([step(x[i % 5 :: 5], t[i % 5 :: 5]).item() for i in range(steps)])
 
-    @staticmethod
-    def eager(net, loss, optimizer):
-        def step(x, t):
-            optimizer.zero_grad()
-            value = loss(net(x), t)
-            value.backward()
-            optimizer.step()
-            return value
-
-        return step
-
     def test_compiled_steps_are_eager_steps(self, backend):
         steps = 200 if backend.name == "cpu" else 3
-        expected, losses = self.losses(self.eager, steps), self.losses(fc.compile, steps)
+        expected, losses = self.losses(eager, steps), self.losses(fc.compile, steps)
         np.testing.assert_allclose(losses, expected, rtol=2e-3, atol=2e-3)
         assert losses[-1] < losses[0]
 
